@@ -1,0 +1,1 @@
+"""liveserver: a self-hosted learning platform whose heart is the live class."""

@@ -1,0 +1,206 @@
+"""Every refusal we can explain to a user.
+
+A refusal has a stable `code` and knows no HTTP status: the doors translate its kind. `details` are
+facts the client needs for its next step (`startsAt`, `retryAfter`), in their JSON names.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class Refusal(Exception):
+    """Something we will not do, and why."""
+
+    code: ClassVar[str] = "refused"
+
+    def __init__(self, **details: Any) -> None:
+        super().__init__(self.code)
+        self.details: Mapping[str, Any] = details
+
+
+class NotFound(Refusal):
+    code = "not_found"
+
+
+class Forbidden(Refusal):
+    code = "forbidden"
+
+
+class Invalid(Refusal):
+    """The request's content is wrong. `fields` pairs a JSON path with a code."""
+
+    code = "invalid"
+
+    def __init__(self, *fields: tuple[str, str], **details: Any) -> None:
+        super().__init__(**details)
+        self.fields = fields
+
+
+class Conflict(Refusal):
+    code = "conflict"
+
+
+class Unauthenticated(Refusal):
+    code = "unauthenticated"
+
+
+class TooMany(Refusal):
+    """Too often; `retryAfter` says when again, in seconds."""
+
+    code = "too_many_requests"
+
+
+class Unavailable(Refusal):
+    """A part we need is away; `retryAfter` says when to try again, in seconds."""
+
+    code = "unavailable"
+
+
+# Accounts
+
+
+class TokenExpired(Unauthenticated):
+    code = "token_expired"
+
+
+class TokenInvalid(Unauthenticated):
+    code = "token_invalid"
+
+
+class BadCredentials(Unauthenticated):
+    code = "bad_credentials"
+
+
+class RefreshInvalid(Unauthenticated):
+    code = "refresh_invalid"
+
+
+class RefreshReuse(Unauthenticated):
+    code = "refresh_reuse"
+
+
+class AccountDisabled(Forbidden):
+    code = "account_disabled"
+
+
+class ForbiddenRole(Forbidden):
+    code = "forbidden_role"
+
+
+class NotOwner(Forbidden):
+    code = "not_owner"
+
+
+class ForbiddenOrigin(Forbidden):
+    code = "forbidden_origin"
+
+
+class InstructorPending(Forbidden):
+    code = "instructor_pending"
+
+
+class RegistrationClosed(Forbidden):
+    code = "registration_closed"
+
+
+class EmailTaken(Conflict):
+    code = "email_taken"
+
+
+class BusyHashing(Unavailable):
+    code = "busy"
+
+
+# Courses
+
+
+class NotEnrolled(Forbidden):
+    code = "not_enrolled"
+
+
+class Removed(Forbidden):
+    code = "removed"
+
+
+class PaymentRequired(Refusal):
+    code = "payment_required"
+
+
+class NeedsLesson(Conflict):
+    code = "needs_lesson"
+
+
+class WrongState(Conflict):
+    """The object's state does not allow the deed; `state` says what it is."""
+
+    code = "wrong_state"
+
+
+# Live sessions
+
+
+class TooEarly(Conflict):
+    code = "too_early"
+
+
+class SessionNotStarted(Conflict):
+    code = "session_not_started"
+
+
+class SessionFull(Conflict):
+    code = "session_full"
+
+
+class SessionEnded(Conflict):
+    code = "session_ended"
+
+
+class SessionCancelled(Conflict):
+    code = "session_cancelled"
+
+
+class SeatsUnavailable(Unavailable):
+    code = "seats_unavailable"
+
+
+class SeatsRebuilt(Conflict):
+    """The ledger is at a later `epoch` than the caller's; never shown to a person."""
+
+    code = "seats_rebuilt"
+
+
+class DatabaseUnavailable(Unavailable):
+    code = "database_unavailable"
+
+
+class MediaUnavailable(Unavailable):
+    code = "media_unavailable"
+
+
+# The classroom's socket
+
+
+class SeatSuperseded(Conflict):
+    code = "seat_superseded"
+
+
+class SeatExpired(Conflict):
+    code = "seat_expired"
+
+
+class TicketInvalid(Unauthenticated):
+    code = "ticket_invalid"
+
+
+class FloorFull(Conflict):
+    code = "floor_full"
+
+
+class NotOnStage(Forbidden):
+    code = "not_on_stage"
+
+
+class BadOffer(Invalid):
+    """An SDP or answer we cannot use; `reason` is one sentence."""
+
+    code = "bad_sdp"
