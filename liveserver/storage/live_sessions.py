@@ -1,0 +1,231 @@
+"""Tables live_sessions and session_bans."""
+
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from liveserver.models.ids import CourseId, LessonId, LiveSessionId, UserId, uuid7
+from liveserver.models.live_sessions import LiveSession, Provider, SessionStatus
+from liveserver.storage.postgres import Connection
+
+_SELECT = """
+    SELECT v.id, v.course_id, c.title AS course_title, v.lesson_id, v.title, v.start_time, v.timezone,
+        v.duration, v.extension, v.max_students, v.status, v.cancel_reason, v.provider,
+        v.external_url, v.started_at, v.ended_at, v.seat_epoch, c.instructor_id,
+        c.status = 'approved' AND c.deleted_at IS NULL AS course_is_public,
+        ARRAY(SELECT o.user_id FROM co_instructors o WHERE o.course_id = c.id) AS co_instructors
+    FROM live_sessions v JOIN courses c ON c.id = v.course_id
+"""
+
+
+def _session(row: asyncpg.Record) -> LiveSession:
+    return LiveSession(
+        id=row["id"],
+        course_id=row["course_id"],
+        course_title=row["course_title"],
+        lesson_id=row["lesson_id"],
+        title=row["title"],
+        start_time=row["start_time"],
+        timezone=row["timezone"],
+        duration=row["duration"],
+        extension=row["extension"],
+        max_students=row["max_students"],
+        status=SessionStatus(row["status"]),
+        cancel_reason=row["cancel_reason"],
+        provider=Provider(row["provider"]),
+        external_url=row["external_url"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        seat_epoch=row["seat_epoch"],
+        staff=frozenset({row["instructor_id"], *row["co_instructors"]}),
+        course_is_public=row["course_is_public"],
+    )
+
+
+async def by_id(conn: Connection, session_id: LiveSessionId) -> LiveSession | None:
+    row = await conn.fetchrow(_SELECT + " WHERE v.id = $1 AND c.deleted_at IS NULL", session_id)
+    return _session(row) if row else None
+
+
+async def lock(conn: Connection, session_id: LiveSessionId) -> LiveSession | None:
+    """Return the session, locked so that a check and the write after it are one step."""
+    await conn.execute("SELECT 1 FROM live_sessions WHERE id = $1 FOR UPDATE", session_id)
+    return await by_id(conn, session_id)
+
+
+async def insert(
+    conn: Connection,
+    course_id: CourseId,
+    *,
+    lesson_id: LessonId | None,
+    title: str,
+    start_time: datetime,
+    timezone: str,
+    duration: int,
+    max_students: int,
+) -> LiveSessionId:
+    session = LiveSessionId(uuid7())
+    await conn.execute(
+        "INSERT INTO live_sessions (id, course_id, lesson_id, title, start_time, timezone,"
+        " duration, max_students, status) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'scheduled')",
+        session,
+        course_id,
+        lesson_id,
+        title,
+        start_time,
+        timezone,
+        duration,
+        max_students,
+    )
+    return session
+
+
+async def update(
+    conn: Connection,
+    session_id: LiveSessionId,
+    *,
+    title: str | None,
+    start_time: datetime | None,
+    timezone: str | None,
+    duration: int | None,
+    max_students: int | None,
+) -> None:
+    """Change what is given; None leaves a column as it is."""
+    await conn.execute(
+        "UPDATE live_sessions SET title = coalesce($2, title),"
+        " start_time = coalesce($3, start_time), timezone = coalesce($4, timezone),"
+        " duration = coalesce($5, duration), max_students = coalesce($6, max_students),"
+        " updated_at = now() WHERE id = $1",
+        session_id,
+        title,
+        start_time,
+        timezone,
+        duration,
+        max_students,
+    )
+
+
+async def mark_started(conn: Connection, session_id: LiveSessionId) -> bool:
+    """Scheduled -> live, with a new seat epoch. False when another call was first."""
+    row = await conn.fetchrow(
+        "UPDATE live_sessions SET status = 'live', started_at = now(),"
+        " seat_epoch = seat_epoch + 1, updated_at = now()"
+        " WHERE id = $1 AND status = 'scheduled' RETURNING id",
+        session_id,
+    )
+    return row is not None
+
+
+async def mark_ending(conn: Connection, session_id: LiveSessionId) -> bool:
+    """Live -> ending: the durable intent, after which nobody is admitted or rebuilt."""
+    row = await conn.fetchrow(
+        "UPDATE live_sessions SET status = 'ending', updated_at = now()"
+        " WHERE id = $1 AND status IN ('live', 'ending') RETURNING id",
+        session_id,
+    )
+    return row is not None
+
+
+async def mark_ended(conn: Connection, session_id: LiveSessionId, at: datetime) -> bool:
+    row = await conn.fetchrow(
+        "UPDATE live_sessions SET status = 'ended', ended_at = greatest($2, started_at),"
+        " updated_at = now() WHERE id = $1 AND status = 'ending' RETURNING id",
+        session_id,
+        at,
+    )
+    return row is not None
+
+
+async def mark_cancelled(conn: Connection, session_id: LiveSessionId, reason: str) -> bool:
+    row = await conn.fetchrow(
+        "UPDATE live_sessions SET status = 'cancelled', cancel_reason = $2, updated_at = now()"
+        " WHERE id = $1 AND status = 'scheduled' RETURNING id",
+        session_id,
+        reason,
+    )
+    return row is not None
+
+
+async def raise_epoch(conn: Connection, session_id: LiveSessionId, current: int) -> int | None:
+    """Begin a rebuild of the seats: the new epoch, or None when another process was first."""
+    epoch: int | None = await conn.fetchval(
+        "UPDATE live_sessions SET seat_epoch = seat_epoch + 1, updated_at = now()"
+        " WHERE id = $1 AND status = 'live' AND seat_epoch = $2 RETURNING seat_epoch",
+        session_id,
+        current,
+    )
+    return epoch
+
+
+async def open_ones(conn: Connection) -> list[LiveSession]:
+    """Return every session that is scheduled in the past, live or ending: the reconciler's list."""
+    rows = await conn.fetch(
+        _SELECT + " WHERE v.status IN ('live', 'ending') OR (v.status = 'scheduled' AND v.start_time < now())"
+    )
+    return [_session(row) for row in rows]
+
+
+async def of_lesson(conn: Connection, lesson_id: LessonId) -> list[LiveSession]:
+    rows = await conn.fetch(_SELECT + " WHERE v.lesson_id = $1 ORDER BY v.id DESC", lesson_id)
+    return [_session(row) for row in rows]
+
+
+async def calendar(
+    conn: Connection,
+    user_id: UserId,
+    *,
+    all_courses: bool,
+    course_id: CourseId | None,
+    status: SessionStatus | None,
+    after: datetime | None,
+    before: datetime | None,
+    cursor: UUID | None,
+    limit: int,
+) -> list[LiveSession]:
+    """Return the sessions `user_id` may see, newest id first: enrolled, taught, or all for an admin."""
+    rows = await conn.fetch(
+        _SELECT + " WHERE c.deleted_at IS NULL AND ($2 OR c.instructor_id = $1"
+        " OR EXISTS (SELECT 1 FROM co_instructors o WHERE o.course_id = c.id AND o.user_id = $1)"
+        " OR EXISTS (SELECT 1 FROM enrollments e"
+        " WHERE e.course_id = c.id AND e.student_id = $1 AND e.removed_at IS NULL))"
+        " AND ($3::uuid IS NULL OR v.course_id = $3)"
+        " AND ($4::text IS NULL OR v.status = $4 OR ($4 = 'live' AND v.status = 'ending'))"
+        " AND ($5::timestamptz IS NULL OR v.start_time >= $5)"
+        " AND ($6::timestamptz IS NULL OR v.start_time < $6)"
+        " AND ($7::uuid IS NULL OR v.id < $7) ORDER BY v.id DESC LIMIT $8",
+        user_id,
+        all_courses,
+        course_id,
+        status,
+        after,
+        before,
+        cursor,
+        limit,
+    )
+    return [_session(row) for row in rows]
+
+
+async def ban(conn: Connection, session_id: LiveSessionId, user_id: UserId, by: UserId) -> None:
+    await conn.execute(
+        "INSERT INTO session_bans (session_id, user_id, banned_by) VALUES ($1, $2, $3)"
+        " ON CONFLICT DO NOTHING",
+        session_id,
+        user_id,
+        by,
+    )
+
+
+async def banned(conn: Connection, session_id: LiveSessionId) -> list[UserId]:
+    rows = await conn.fetch("SELECT user_id FROM session_bans WHERE session_id = $1", session_id)
+    return [row["user_id"] for row in rows]
+
+
+async def is_banned(conn: Connection, session_id: LiveSessionId, user_id: UserId) -> bool:
+    return bool(
+        await conn.fetchval(
+            "SELECT 1 FROM session_bans WHERE session_id = $1 AND user_id = $2",
+            session_id,
+            user_id,
+        )
+    )
