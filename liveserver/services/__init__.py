@@ -1,0 +1,28 @@
+"""The verbs: one class per activity, one transaction per deed."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from liveserver.services.accounts import Accounts
+    from liveserver.services.attendance import Attendance
+    from liveserver.services.classroom import Classroom
+    from liveserver.services.courses import Courses
+    from liveserver.services.enrollment import EnrollmentDesk
+    from liveserver.services.live_sessions import LiveSessions
+    from liveserver.services.platform import Platform
+    from liveserver.services.seats import Seats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Every activity of one process, built once by its composition root."""
+
+    accounts: "Accounts"
+    attendance: "Attendance"
+    classroom: "Classroom"
+    courses: "Courses"
+    enrollment: "EnrollmentDesk"
+    live_sessions: "LiveSessions"
+    platform: "Platform"
+    seats: "Seats"

@@ -1,0 +1,240 @@
+"""Who somebody is: registering, logging in, staying logged in, logging out."""
+
+import asyncio
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import structlog
+from cryptography.exceptions import InvalidTag
+
+from liveserver.errors import (
+    AccountDisabled,
+    BadCredentials,
+    EmailTaken,
+    RefreshInvalid,
+    RefreshReuse,
+    RegistrationClosed,
+    TokenInvalid,
+    TooMany,
+)
+from liveserver.models.accounts import AccountStatus, Login, Role, Tokens, User
+from liveserver.models.ids import FamilyId, UserId
+from liveserver.services import passwords
+from liveserver.services.passwords import PasswordHashing
+from liveserver.services.platform import Platform
+from liveserver.services.tokens import TokenSigner, seal, unseal
+from liveserver.storage import refresh_sessions, users
+from liveserver.storage.bus import Bus
+from liveserver.storage.postgres import Connection, Database
+from liveserver.storage.throttle import Throttle
+
+_FAILED_LOGINS_GLOBAL = 1000  # in five minutes, from everywhere
+_TAKEN_PER_HOUR = 50  # of one address, which may be a school's
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What settings say about logins; days, seconds and minutes as named."""
+
+    idle: timedelta
+    absolute: timedelta
+    grace: timedelta
+    failed_logins: int
+    failed_login_minutes: int
+    registrations_per_minute: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """Where a request comes from."""
+
+    address: str
+    user_agent: str
+
+
+class Accounts:
+    def __init__(
+        self,
+        database: Database,
+        signer: TokenSigner,
+        hashing: PasswordHashing,
+        throttle: Throttle,
+        bus: Bus,
+        platform: Platform,
+        limits: Limits,
+    ) -> None:
+        self._database = database
+        self._signer = signer
+        self._hashing = hashing
+        self._throttle = throttle
+        self._bus = bus
+        self._platform = platform
+        self._limits = limits
+
+    async def register(
+        self, device: Device, *, name: str, email: str, password: str, role: Role, locale: str
+    ) -> Tokens:
+        """Make an account and log it in. Raises EmailTaken, RegistrationClosed, TooMany, Invalid."""
+        settings = await self._platform.settings()
+        if not settings.registration_open:
+            raise RegistrationClosed
+        passwords.check(password, name=name, email=email)
+        wait = await self._throttle.hit(
+            "register", device.address, limit=self._limits.registrations_per_minute, minutes=1
+        )
+        if wait:
+            raise TooMany(retryAfter=wait)
+        pending = role is Role.INSTRUCTOR and settings.instructor_approval
+        password_hash = await self._hashing.hash(password)
+        async with self._database.transaction() as conn:
+            user = await users.insert(
+                conn,
+                name=name,
+                email=email,
+                password_hash=password_hash,
+                role=role,
+                status=AccountStatus.PENDING if pending else AccountStatus.ACTIVE,
+                locale=locale,
+                timezone="UTC",
+            )
+            if user is not None:
+                return await self._open_login(conn, user, device)
+        wait = await self._throttle.hit("taken", device.address, limit=_TAKEN_PER_HOUR, minutes=60)
+        raise TooMany(retryAfter=wait) if wait else EmailTaken
+
+    async def log_in(self, device: Device, *, email: str, password: str) -> Tokens:
+        """Log in. One answer for an unknown e-mail and a wrong password, in the same time."""
+        counters = ("login", email.casefold(), device.address), ("login-all",)
+        # Counted before the hash, so that a burst of guesses is a burst of counts; a login takes its
+        # own back.
+        wait = max(
+            await self._throttle.hit(
+                *counters[0],
+                limit=self._limits.failed_logins,
+                minutes=self._limits.failed_login_minutes,
+            ),
+            await self._throttle.hit(*counters[1], limit=_FAILED_LOGINS_GLOBAL, minutes=5),
+        )
+        if wait:
+            raise TooMany(retryAfter=wait)
+        async with self._database.connection() as conn:
+            found = await users.by_email(conn, email)
+        known = found[1] if found else None
+        if not await self._hashing.verify(known, password) or found is None:
+            raise BadCredentials
+        await asyncio.gather(*(self._throttle.take_back(*counter) for counter in counters))
+        user, password_hash = found
+        if user.is_disabled:
+            raise AccountDisabled
+        if self._hashing.needs_rehash(password_hash):
+            password_hash = await self._hashing.hash(password)
+        async with self._database.transaction() as conn:
+            if password_hash != known:
+                await users.set_password_hash(conn, user.id, password_hash)
+            return await self._open_login(conn, user, device)
+
+    async def refresh(self, token: str) -> Tokens:
+        """Trade a refresh token for the next. Its reuse ends the login it came from."""
+        async with self._database.transaction() as conn:
+            outcome = await self._rotate(conn, token)
+        if isinstance(outcome, Tokens):
+            return outcome
+        # Raised outside the transaction, so that the family's revocation is kept.
+        _log.warning("auth.refresh_reuse", family=str(outcome))
+        await self._bus.publish("login.revoked", family=str(outcome))
+        raise RefreshReuse
+
+    async def _rotate(self, conn: Connection, token: str) -> Tokens | FamilyId:
+        digest = _digest(token)
+        row = await refresh_sessions.lock_token(conn, digest)
+        now = datetime.now(UTC)
+        if row is None or row.family_revoked_at or now >= min(row.expires_at, row.family_expires_at):
+            raise RefreshInvalid
+        user = await users.by_id(conn, row.user_id)
+        if user is None or user.is_disabled:
+            raise RefreshInvalid
+        if row.used_at is None:
+            return await self._next_token(conn, user, row.family_id, row.family_expires_at, token)
+        in_grace = now - row.used_at <= self._limits.grace
+        if in_grace and row.child_used_at is None and row.child_sealed:
+            try:
+                child = unseal(token.encode(), b"successor", row.child_sealed).decode()
+            except InvalidTag as error:
+                raise RefreshInvalid from error
+            expires = min(now + self._limits.idle, row.family_expires_at)
+            return self._tokens(user, row.family_id, child, expires)
+        await refresh_sessions.revoke_family(conn, row.family_id, "refresh_reuse")
+        return row.family_id
+
+    async def _next_token(
+        self, conn: Connection, user: User, family: FamilyId, family_expires: datetime, token: str
+    ) -> Tokens:
+        child = secrets.token_urlsafe(32)
+        expires = min(datetime.now(UTC) + self._limits.idle, family_expires)
+        await refresh_sessions.add_token(conn, _digest(child), family, expires)
+        sealed = seal(token.encode(), b"successor", child.encode())
+        await refresh_sessions.rotate(conn, _digest(token), _digest(child), sealed)
+        return self._tokens(user, family, child, expires)
+
+    async def log_out(self, token: str | None, access_token: str | None) -> None:
+        """End the login of a refresh token or of an access token; doing it again changes nothing."""
+        family: FamilyId | None = None
+        if token is None and access_token is not None:
+            family = (await self._signer.read_access(access_token)).family
+        async with self._database.transaction() as conn:
+            if token is not None:
+                family = await refresh_sessions.family_of(conn, _digest(token))
+            if family is None:
+                return
+            await refresh_sessions.revoke_family(conn, family, "logout")
+        await self._bus.publish("login.revoked", family=str(family))
+
+    async def authenticate(self, access_token: str) -> Login:
+        """Say who holds an access token. Raises TokenExpired, TokenInvalid, AccountDisabled."""
+        claims = await self._signer.read_access(access_token)
+        return await self.check_login(claims.user_id, claims.family, claims.version)
+
+    async def check_login(self, user_id: UUID, family: UUID, version: int | None = None) -> Login:
+        """Say whether a login still counts: not logged out, not outdated, account enabled."""
+        async with self._database.connection() as conn:
+            state = await users.login_state(conn, UserId(user_id), family)
+        if state is None:
+            raise TokenInvalid
+        user, revoked_at = state
+        if user.is_disabled:
+            raise AccountDisabled
+        if revoked_at is not None or (version is not None and version != user.token_version):
+            raise TokenInvalid
+        return Login(user=user, family=FamilyId(family))
+
+    async def _open_login(self, conn: Connection, user: User, device: Device) -> Tokens:
+        now = datetime.now(UTC)
+        absolute = now + self._limits.absolute
+        family = await refresh_sessions.open_family(
+            conn,
+            user.id,
+            user_agent=device.user_agent,
+            address=device.address,
+            expires_at=absolute,
+        )
+        token = secrets.token_urlsafe(32)
+        expires = min(now + self._limits.idle, absolute)
+        await refresh_sessions.add_token(conn, _digest(token), family, expires)
+        return self._tokens(user, family, token, expires)
+
+    def _tokens(self, user: User, family: FamilyId, refresh: str, expires: datetime) -> Tokens:
+        return Tokens(
+            user=user,
+            access=self._signer.access(user, family),
+            expires_in=self._signer.access_seconds,
+            refresh=refresh,
+            refresh_expires_at=expires,
+        )
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()

@@ -1,0 +1,358 @@
+"""Who may be in a class now: joining, confirming by socket, losing the link, leaving."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+from liveserver.errors import (
+    AccountDisabled,
+    NotEnrolled,
+    NotFound,
+    Refusal,
+    Removed,
+    SeatExpired,
+    SeatsRebuilt,
+    SeatsUnavailable,
+    SessionCancelled,
+    SessionEnded,
+    SessionFull,
+    SessionNotStarted,
+    TicketInvalid,
+    Unauthenticated,
+)
+from liveserver.models.accounts import Login, Role, User
+from liveserver.models.ids import LiveSessionId, UserId
+from liveserver.models.live_sessions import (
+    Admission,
+    Entrance,
+    LiveSession,
+    Seat,
+    SeatFigures,
+    SeatState,
+    SessionStatus,
+    Ticket,
+    rank_of,
+)
+from liveserver.services.accounts import Accounts
+from liveserver.services.attendance import Attendance
+from liveserver.services.tokens import TokenSigner
+from liveserver.storage import courses, enrollments, live_sessions, users
+from liveserver.storage.bus import Bus
+from liveserver.storage.postgres import Connection, Database
+from liveserver.storage.presence import Presence
+from liveserver.storage.seats import Answer, SeatLedger, SeatsLost, StaleEpoch, from_milliseconds
+from liveserver.storage.throttle import Throttle
+
+_STATES = {
+    "R": SeatState.RESERVED,
+    "O": SeatState.OFFERED,
+    "S": SeatState.SEATED,
+    "G": SeatState.GRACE,
+    "W": SeatState.WAITING,
+}
+_OCCUPYING = {SeatState.RESERVED, SeatState.OFFERED, SeatState.GRACE}
+
+
+class Seats:
+    def __init__(
+        self,
+        database: Database,
+        ledger: SeatLedger,
+        presence: Presence,
+        attendance: Attendance,
+        accounts: Accounts,
+        signer: TokenSigner,
+        throttle: Throttle,
+        bus: Bus,
+        *,
+        reservation_seconds: int,
+    ) -> None:
+        self._database = database
+        self._ledger = ledger
+        self._presence = presence
+        self._attendance = attendance
+        self._accounts = accounts
+        self._signer = signer
+        self._throttle = throttle
+        self._bus = bus
+        self._reservation_seconds = reservation_seconds
+
+    async def join(self, login: Login, session_id: LiveSessionId) -> Admission:
+        """Reserve a seat and hand out the ticket that opens one socket.
+
+        Raises NotEnrolled, Removed, SessionNotStarted, SessionEnded, SessionCancelled, SessionFull, and
+        SeatsUnavailable rather than admit anybody without the ledger.
+        """
+        user = login.user
+        async with self._database.connection() as conn:
+            session = await readable(conn, user, session_id)
+            staff = user.id in session.staff
+            if not staff and await live_sessions.is_banned(conn, session_id, user.id):
+                raise Removed
+        _require_live(session)
+        try:
+            answer = await self._ledger.join(session_id, session.seat_epoch, user.id, staff=staff)
+        except (SeatsLost, StaleEpoch) as error:
+            raise SeatsUnavailable(retryAfter=1) from error
+        _refuse(answer)
+        ticket = Ticket(
+            user_id=user.id,
+            session_id=session_id,
+            family=str(login.family),
+            epoch=session.seat_epoch,
+            is_staff=staff,
+        )
+        return Admission(
+            session=session,
+            ticket=self._signer.ticket(ticket, self._reservation_seconds),
+            expires_in=self._reservation_seconds,
+            slot=None if staff else int(answer[1]),
+            is_staff=staff,
+        )
+
+    async def figures(self, user: User, session_id: LiveSessionId) -> tuple[LiveSession, SeatFigures]:
+        """Return the session and what the ledger says of it and of the caller."""
+        async with self._database.connection() as conn:
+            session = await readable(conn, user, session_id, also=Role.ADMIN)
+        return session, await self.figures_of(session, user.id)
+
+    async def figures_of(self, session: LiveSession, user_id: UserId) -> SeatFigures:
+        nothing = SeatFigures(taken=0, waiting=0, mine=SeatState.NONE)
+        if session.status is not SessionStatus.LIVE:
+            return nothing
+        try:
+            totals, state, number = await self._ledger.look(session.id, session.seat_epoch, user_id)
+        except (SeatsLost, StaleEpoch) as error:
+            raise SeatsUnavailable(retryAfter=1) from error
+        mine = _STATES.get(state, SeatState.NONE)
+        return SeatFigures(
+            taken=totals.occupied,
+            waiting=totals.waiting,
+            mine=mine,
+            until=from_milliseconds(number) if mine in _OCCUPYING else None,
+            position=int(number) if mine is SeatState.WAITING else None,
+        )
+
+    async def confirm(self, token: str, *, conn_id: str, node: str) -> Entrance:
+        """Turn a ticket into a seat: the only way to media. Everything is checked again.
+
+        Raises TicketInvalid, SeatExpired, SessionEnded, Removed, NotEnrolled, AccountDisabled.
+        """
+        try:
+            ticket, jti, seconds = await self._signer.read_ticket(token)
+        except Unauthenticated as error:
+            raise TicketInvalid from error
+        if not await self._throttle.claim(f"ticket:{jti}", seconds):
+            raise TicketInvalid  # used before
+        session, user = await self._still_entitled(ticket)
+        try:
+            answer = await self._ledger.confirm(
+                session.id,
+                ticket.epoch,
+                user.id,
+                conn=conn_id,
+                node=node,
+                staff=ticket.is_staff,
+            )
+        except StaleEpoch as error:
+            raise SeatExpired from error
+        except SeatsLost as error:
+            raise SeatsUnavailable(retryAfter=1) from error
+        _refuse(answer)
+        seat = Seat(
+            session_id=session.id,
+            user_id=user.id,
+            epoch=ticket.epoch,
+            slot=int(answer[1]),
+            fence=int(answer[2]),
+            is_staff=ticket.is_staff,
+            returned=answer[3] in {"S", "G"},
+            superseded=answer[4],
+        )
+        if not await self._attendance.holds(seat):
+            # Another store gave this slot away too: PostgreSQL decides, and it decided for the other.
+            await self._ledger.leave(session.id, seat.epoch, user.id, seat.fence)
+            raise SeatExpired
+        return Entrance(seat=seat, session=session, user=user, family=ticket.family)
+
+    async def announce(self, seat: Seat, *, conn_id: str) -> None:
+        """Tell every process that this connection is the newest of its person."""
+        await self._bus.publish(
+            "seat.confirmed",
+            session=str(seat.session_id),
+            user=str(seat.user_id),
+            conn=conn_id,
+            rank=seat.rank,
+        )
+
+    async def _still_entitled(self, ticket: Ticket) -> tuple[LiveSession, User]:
+        try:
+            login = await self._accounts.check_login(ticket.user_id, UUID(ticket.family))
+        except AccountDisabled:
+            raise
+        except Unauthenticated as error:
+            raise TicketInvalid from error
+        async with self._database.connection() as conn:
+            session = await readable(conn, login.user, ticket.session_id)
+            if (login.user.id in session.staff) != ticket.is_staff:
+                raise TicketInvalid
+            if await live_sessions.is_banned(conn, session.id, login.user.id):
+                raise Removed
+        _require_live(session)
+        return session, login.user
+
+    async def renew(
+        self, session_id: LiveSessionId, epoch: int, held: Sequence[tuple[UserId, int]]
+    ) -> set[UserId]:
+        """Keep seats alive; return whose are lost, whose sockets and media must close.
+
+        Raises SeatsUnavailable when the ledger is away: the class goes on, a rebuild is to come; and
+        SeatsRebuilt when one was: say anew who is here.
+        """
+        try:
+            lost = await self._ledger.renew(session_id, epoch, held)
+        except SeatsLost as error:
+            raise SeatsUnavailable(retryAfter=2) from error
+        except StaleEpoch as error:
+            raise SeatsRebuilt(epoch=error.current) from error
+        await self._attendance.seen(session_id, [user for user, _ in held if user not in lost])
+        return lost
+
+    async def reassert(self, seat: Seat, epoch: int, *, conn_id: str, node: str) -> Seat | None:
+        """After a rebuild: say that this person really is here. None when the seat could not be kept."""
+        try:
+            answer = await self._ledger.reassert(
+                seat.session_id,
+                epoch,
+                seat.user_id,
+                conn=conn_id,
+                node=node,
+                staff=seat.is_staff,
+                slot=seat.slot,
+            )
+        except (SeatsLost, StaleEpoch):
+            return None
+        if answer[0] != "SEATED":
+            return None
+        return Seat(
+            session_id=seat.session_id,
+            user_id=seat.user_id,
+            epoch=epoch,
+            slot=int(answer[1]),
+            fence=int(answer[2]),
+            is_staff=seat.is_staff,
+            returned=True,
+            superseded="",
+        )
+
+    async def drop(self, seat: Seat, *, silent_for: float) -> bool:
+        """The link is lost: grace began `silent_for` seconds ago. False: it was an old connection."""
+        try:
+            dropped = await self._ledger.drop(
+                seat.session_id, seat.epoch, seat.user_id, seat.fence, int(silent_for * 1000)
+            )
+            if dropped:
+                await self._attendance.drain(seat.session_id)
+        except (SeatsLost, StaleEpoch):
+            return False
+        return dropped
+
+    async def leave(self, user: User, session_id: LiveSessionId) -> None:
+        """Give the seat up; again changes nothing. Sockets and media are closed by who has them."""
+        async with self._database.connection() as conn:
+            session = await readable(conn, user, session_id)
+        if session.status is not SessionStatus.LIVE:
+            return
+        try:
+            left = await self._ledger.leave(session_id, session.seat_epoch, user.id)
+        except (SeatsLost, StaleEpoch) as error:
+            raise SeatsUnavailable(retryAfter=1) from error
+        if left is not None:
+            try:
+                await self._settle(session_id, user.id)
+            finally:
+                # Told last: what is told closes the socket that may wait for this answer.
+                rank = rank_of(session.seat_epoch, left)
+                await self._tell_gone(session_id, user.id, "left", rank)
+
+    async def kick(self, by: User, session: LiveSession, user_id: UserId, *, ban: bool) -> None:
+        """Put a student out, and with `ban` for good. Raises NotFound for who is not a student here."""
+        if user_id in session.staff:
+            raise NotFound
+        if ban:
+            async with self._database.transaction() as conn:
+                if await users.by_id(conn, user_id) is None:
+                    raise NotFound
+                await live_sessions.ban(conn, session.id, user_id, by.id)
+        try:
+            fence = await self._ledger.kick(session.id, session.seat_epoch, user_id, ban=ban)
+        except (SeatsLost, StaleEpoch) as error:
+            raise SeatsUnavailable(retryAfter=1) from error
+        if fence is not None:
+            rank = rank_of(session.seat_epoch, fence)
+            await self._tell_gone(session.id, user_id, "banned" if ban else "kicked", rank)
+            await self._settle(session.id, user_id)
+
+    async def _tell_gone(self, session_id: LiveSessionId, user_id: UserId, reason: str, rank: int) -> None:
+        await self._bus.publish(
+            "seat.closed", session=str(session_id), user=str(user_id), reason=reason, rank=rank
+        )
+
+    async def _settle(self, session_id: LiveSessionId, user_id: UserId) -> None:
+        """Write down that somebody has gone."""
+        await self._presence.clear(session_id, user_id)
+        await self._attendance.drain(session_id)
+
+
+async def readable(
+    conn: Connection, user: User, session_id: LiveSessionId, *, also: Role | None = None
+) -> LiveSession:
+    """Return a session the caller takes part in.
+
+    A foreign instructor and a stranger to a hidden course get NotFound; a student who could enrol gets
+    NotEnrolled with the course to enrol in.
+    """
+    session = await live_sessions.by_id(conn, session_id)
+    if session is None:
+        raise NotFound
+    if user.id in session.staff or (also is not None and user.role is also):
+        return session
+    if user.role is not Role.STUDENT:
+        raise NotFound
+    if await enrollments.is_enrolled(conn, user.id, session.course_id):
+        return session
+    existing = await enrollments.of_student(conn, user.id, session.course_id)
+    if existing is not None and existing.removed_at is not None:
+        raise Removed
+    if not session.course_is_public:
+        raise NotFound
+    course = await courses.by_id(conn, session.course_id)
+    price = course.price if course else 0
+    raise NotEnrolled(courseId=str(session.course_id), price=price)
+
+
+def _require_live(session: LiveSession) -> None:
+    if session.status is SessionStatus.SCHEDULED:
+        if session.is_missed(datetime.now(UTC)):
+            raise SessionCancelled(reason="missed")
+        raise SessionNotStarted(startsAt=session.start_time)
+    if session.status is SessionStatus.CANCELLED:
+        raise SessionCancelled(reason=session.cancel_reason)
+    if session.status is not SessionStatus.LIVE:
+        raise SessionEnded
+
+
+_REFUSALS: dict[str, type[Refusal]] = {
+    "FULL": SessionFull,
+    "BANNED": Removed,
+    "ENDED": SessionEnded,
+    "GONE": SeatExpired,
+}
+
+
+def _refuse(answer: Answer) -> None:
+    """Raise what the ledger's word means when it is not a grant."""
+    if answer[0] in _REFUSALS:
+        raise _REFUSALS[answer[0]]
+    if answer[0] == "NOT_LIVE":  # a rebuild is under way
+        raise SeatsUnavailable(retryAfter=2)
