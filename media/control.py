@@ -1,0 +1,203 @@
+"""How the web process speaks to a media worker: the protocol and its client.
+
+Messages are msgpack behind a four-byte length, over a unix socket (or TCP with a secret, when the
+worker is on another host: to come).
+
+    request   [id, method, {arguments}]          id counts from 1
+    answer    [id, true, result]  or  [id, false, code, sentence]
+    event     [0, name, {facts}]
+
+Methods: attach, detach, publish, subscribe, answer, grant, revoke, mute, close_room, slots, stats.
+Events: slots, transport. Sources are camera, microphone, screen; a slot is a place of the stage.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgpack
+
+_LENGTH = struct.Struct("!L")
+_LONGEST = 1 << 20
+_SECONDS = 5.0
+
+OnEvent = Callable[[str, dict[str, Any]], None]
+
+
+class WorkerRefused(Exception):
+    """The worker will not; `code` is one of bad_sdp, floor_full, superseded, not_attached, invalid."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(f"{code}: {sentence}")
+        self.code = code
+        self.sentence = sentence
+
+
+class WorkerGone(Exception):
+    """The worker does not answer; it is restarted by its supervisor and knows nobody then."""
+
+
+def pack(message: Sequence[Any]) -> bytes:
+    body: bytes = msgpack.packb(message)
+    return _LENGTH.pack(len(body)) + body
+
+
+async def read(reader: asyncio.StreamReader) -> list[Any]:
+    """Return the next message. Raises IncompleteReadError at the end, ValueError on nonsense."""
+    (size,) = _LENGTH.unpack(await reader.readexactly(4))
+    if size > _LONGEST:
+        raise ValueError("a control message above 1 MiB")
+    message = msgpack.unpackb(await reader.readexactly(size))
+    if not isinstance(message, list) or len(message) < 3:
+        raise ValueError("not a control message")
+    return message
+
+
+class WorkerClient:
+    """One connection to one worker, made again when it breaks. Closed by its composition root."""
+
+    def __init__(self, path: str, on_event: OnEvent, on_lost: Callable[[], None]) -> None:
+        self._path = path
+        self._on_event = on_event
+        self._on_lost = on_lost
+        self._ids = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._writer: asyncio.StreamWriter | None = None
+        self._ready = asyncio.Event()
+
+    async def run(self) -> None:
+        """Keep connected until cancelled."""
+        while True:
+            try:
+                reader, self._writer = await asyncio.open_unix_connection(self._path)
+            except OSError:
+                await asyncio.sleep(0.1)
+                continue
+            self._ready.set()
+            try:
+                with contextlib.suppress(asyncio.IncompleteReadError, OSError, ValueError):
+                    while True:
+                        self._take(await read(reader))
+            finally:
+                self._ready.clear()
+                self._writer.close()
+                self._writer = None
+                for future in self._waiting.values():
+                    if not future.done():
+                        future.set_exception(WorkerGone())
+                self._waiting.clear()
+            self._on_lost()
+
+    async def ready(self, seconds: float) -> None:
+        """Wait until the worker takes calls. Raises WorkerGone."""
+        try:
+            await asyncio.wait_for(self._ready.wait(), seconds)
+        except TimeoutError as error:
+            raise WorkerGone from error
+
+    @property
+    def connected(self) -> bool:
+        return self._ready.is_set()
+
+    def _take(self, message: list[Any]) -> None:
+        if message[0] == 0:
+            self._on_event(message[1], message[2])
+            return
+        future = self._waiting.pop(message[0], None)
+        if future is None or future.done():
+            return
+        if message[1]:
+            future.set_result(message[2])
+        else:
+            future.set_exception(WorkerRefused(message[2], message[3]))
+
+    async def _call(self, method: str, **arguments: Any) -> Any:
+        if self._writer is None:
+            raise WorkerGone
+        number = next(self._ids)
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = future
+        self._writer.write(pack([number, method, arguments]))
+        try:
+            return await asyncio.wait_for(future, _SECONDS)
+        except TimeoutError as error:
+            raise WorkerGone from error
+        finally:
+            self._waiting.pop(number, None)
+
+    async def attach(
+        self,
+        room: str,
+        participant: str,
+        *,
+        staff: bool,
+        device: str,
+        fence: int,
+        floor: Sequence[str] = (),
+    ) -> dict[str, Any]:
+        """Let somebody in; return `publish` and `subscribe`, the ids of connections that live on.
+
+        `fence` counts a person's entrances: an order about an older one changes nothing.
+        """
+        result: dict[str, Any] = await self._call(
+            "attach",
+            room=room,
+            participant=participant,
+            staff=staff,
+            device=device,
+            fence=fence,
+            floor=list(floor),
+        )
+        return result
+
+    async def detach(self, room: str, participant: str, *, fence: int) -> None:
+        """Put somebody out at once, unless they have entered again since."""
+        await self._call("detach", room=room, participant=participant, fence=fence)
+
+    async def silent_for(self, room: str, participant: str) -> float | None:
+        """Return the seconds since the last packet of a participant, None without a connection."""
+        silent: float | None = await self._call("silent_for", room=room, participant=participant)
+        return silent
+
+    async def publish(
+        self, room: str, participant: str, sdp: str, sources: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """Return `id`, `sdp` (the answer) and `refused` (mid -> code)."""
+        result: dict[str, Any] = await self._call(
+            "publish", room=room, participant=participant, sdp=sdp, sources=dict(sources)
+        )
+        return result
+
+    async def subscribe(self, room: str, participant: str, *, restart: bool) -> dict[str, Any]:
+        """Return `id` and `sdp` (our offer)."""
+        result: dict[str, Any] = await self._call(
+            "subscribe", room=room, participant=participant, restart=restart
+        )
+        return result
+
+    async def answer(self, room: str, participant: str, sdp: str) -> None:
+        await self._call("answer", room=room, participant=participant, sdp=sdp)
+
+    async def grant(self, room: str, participant: str, sources: Sequence[str]) -> None:
+        """Give the floor: all of the sources, or WorkerRefused(floor_full) and none."""
+        await self._call("grant", room=room, participant=participant, sources=list(sources))
+
+    async def revoke(self, room: str, participant: str, sources: Sequence[str]) -> None:
+        await self._call("revoke", room=room, participant=participant, sources=list(sources))
+
+    async def mute(self, room: str, participant: str, source: str, *, muted: bool) -> None:
+        await self._call("mute", room=room, participant=participant, source=source, muted=muted)
+
+    async def close_room(self, room: str) -> None:
+        await self._call("close_room", room=room)
+
+    async def slots(self, room: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = await self._call("slots", room=room)
+        return found
+
+    async def stats(self) -> dict[str, Any]:
+        found: dict[str, Any] = await self._call("stats")
+        return found

@@ -1,0 +1,105 @@
+"""RTP packets on the wire (RFC 3550, header extensions RFC 8285): parse and serialise, pure."""
+
+import struct
+from collections.abc import Mapping
+
+HEADER = struct.Struct("!BBHLL")
+HEADER_SIZE = HEADER.size
+SHORTEST, LONGEST = 12, 1500  # bytes of a datagram we look at
+
+URI_MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
+URI_AUDIO_LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
+
+_ONE_BYTE, _TWO_BYTE, _TWO_BYTE_MASK = 0xBEDE, 0x1000, 0xFFF0
+
+
+class RtpError(ValueError):
+    """The packet's lengths contradict each other."""
+
+
+def is_rtcp(data: bytes) -> bool:
+    """Tell RTCP from RTP on one port (RFC 5761, section 4): packet types 192 to 223."""
+    return 192 <= data[1] <= 223
+
+
+def payload_bounds(packet: memoryview | bytes, size: int) -> tuple[int, int]:
+    """Return where the payload of a decrypted packet begins and ends. Raises RtpError."""
+    first = packet[0]
+    begin = HEADER_SIZE + 4 * (first & 0x0F)
+    if first & 0x10:
+        if begin + 4 > size:
+            raise RtpError("the header extension is cut off")
+        begin += 4 + 4 * (packet[begin + 2] << 8 | packet[begin + 3])
+    end = size
+    if first & 0x20:
+        padding = packet[size - 1]
+        if padding == 0:
+            raise RtpError("padding of zero bytes")
+        end -= padding
+    if begin > end:
+        raise RtpError("header and padding overlap")
+    return begin, end
+
+
+def extensions(packet: bytes | memoryview, size: int) -> Mapping[int, bytes]:
+    """Return header extensions by id. Raises RtpError. Not for the hot path."""
+    if not packet[0] & 0x10:
+        return {}
+    at = HEADER_SIZE + 4 * (packet[0] & 0x0F)
+    if at + 4 > size:
+        raise RtpError("the header extension is cut off")
+    profile = packet[at] << 8 | packet[at + 1]
+    end = at + 4 + 4 * (packet[at + 2] << 8 | packet[at + 3])
+    if end > size:
+        raise RtpError("the header extension is cut off")
+    block = bytes(packet[at + 4 : end])
+    if profile == _ONE_BYTE:
+        return _one_byte(block)
+    if profile & _TWO_BYTE_MASK == _TWO_BYTE:
+        return _two_byte(block)
+    return {}
+
+
+def _one_byte(block: bytes) -> dict[int, bytes]:
+    found: dict[int, bytes] = {}
+    at = 0
+    while at < len(block):
+        head = block[at]
+        at += 1
+        if head == 0:
+            continue
+        if head >> 4 == 15:
+            break
+        length = (head & 15) + 1
+        if at + length > len(block):
+            raise RtpError("a header extension element is cut off")
+        found[head >> 4] = block[at : at + length]
+        at += length
+    return found
+
+
+def _two_byte(block: bytes) -> dict[int, bytes]:
+    found: dict[int, bytes] = {}
+    at = 0
+    while at < len(block):
+        if block[at] == 0:
+            at += 1
+            continue
+        if at + 2 > len(block) or at + 2 + block[at + 1] > len(block):
+            raise RtpError("a header extension element is cut off")
+        found[block[at]] = block[at + 2 : at + 2 + block[at + 1]]
+        at += 2 + block[at + 1]
+    return found
+
+
+def padded(packet: bytes, size: int) -> bytes:
+    """Return the packet grown to `size` bytes by RTP padding; `size` equal: as it is."""
+    missing = size - len(packet)
+    if missing <= 0:
+        return packet
+    return bytes((packet[0] | 0x20,)) + packet[1:] + bytes(missing - 1) + bytes((missing,))
+
+
+def is_newer(a: int, b: int) -> bool:
+    """Say whether sequence number `a` follows `b` (16 bits, RFC 1982)."""
+    return a != b and (a - b) & 0xFFFF < 0x8000

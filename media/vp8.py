@@ -1,0 +1,91 @@
+"""The VP8 payload descriptor (RFC 7741, section 4.2): keyframes, and continuity over sources."""
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Continuity:
+    """What is added to picture id and TL0PICIDX so that a viewer sees one stream."""
+
+    picture: int = 0
+    tl0: int = 0
+    last_picture: int = -1
+    last_tl0: int = -1
+
+    def restart(self, payload: bytes) -> None:
+        """Begin a new source with this keyframe: its numbers continue the last ones sent."""
+        picture_at, tl0_at = _fields(payload)
+        if picture_at:
+            picture, _ = _picture_id(payload, picture_at)
+            self.picture = 0 if self.last_picture < 0 else self.last_picture + 1 - picture
+        if tl0_at:
+            self.tl0 = 0 if self.last_tl0 < 0 else self.last_tl0 + 1 - payload[tl0_at]
+
+    def rewrite(self, payload: bytes) -> bytes:
+        """Return the payload with shifted numbers, of the same length."""
+        picture_at, tl0_at = _fields(payload)
+        if picture_at:
+            picture, wide = _picture_id(payload, picture_at)
+            shifted = (picture + self.picture) & (0x7FFF if wide else 0x7F)
+            if self.last_picture < 0 or (shifted - self.last_picture) & 0x7FFF < 0x4000:
+                self.last_picture = shifted
+        if tl0_at:
+            tl0 = (payload[tl0_at] + self.tl0) & 0xFF
+            if self.last_tl0 < 0 or (tl0 - self.last_tl0) & 0xFF < 0x80:
+                self.last_tl0 = tl0
+        if not self.picture and not self.tl0:
+            return payload
+        changed = bytearray(payload)
+        if picture_at:
+            if wide:
+                changed[picture_at] = 0x80 | shifted >> 8
+                changed[picture_at + 1] = shifted & 0xFF
+            else:
+                changed[picture_at] = shifted
+        if tl0_at:
+            changed[tl0_at] = tl0
+        return bytes(changed)
+
+
+def is_keyframe(payload: bytes) -> bool:
+    """Say whether this is the first packet of a keyframe."""
+    size = len(payload)
+    if size < 2 or not payload[0] & 0x10 or payload[0] & 0x07:
+        return False
+    at = 1
+    if payload[0] & 0x80:
+        flags = payload[1]
+        at = 2
+        if flags & 0x80:
+            if at >= size:
+                return False
+            at += 2 if payload[at] & 0x80 else 1
+        if flags & 0x40:
+            at += 1
+        if flags & 0x30:
+            at += 1
+    return at < size and not payload[at] & 0x01
+
+
+def _fields(payload: bytes) -> tuple[int, int]:
+    """Return where picture id and TL0PICIDX stand; 0 for the one that is absent."""
+    size = len(payload)
+    if size < 3 or not payload[0] & 0x80:
+        return 0, 0
+    flags, at = payload[1], 2
+    picture_at = tl0_at = 0
+    if flags & 0x80:
+        width = 2 if payload[at] & 0x80 else 1
+        if at + width > size:
+            return 0, 0
+        picture_at = at
+        at += width
+    if flags & 0x40 and at < size:
+        tl0_at = at
+    return picture_at, tl0_at
+
+
+def _picture_id(payload: bytes, at: int) -> tuple[int, bool]:
+    if payload[at] & 0x80:
+        return (payload[at] & 0x7F) << 8 | payload[at + 1], True
+    return payload[at], False

@@ -1,0 +1,333 @@
+"""One media process: its loop, its two ports, its rooms, and the control socket it takes orders on."""
+
+import asyncio
+import contextlib
+import gc
+import signal
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvloop
+
+from media.control import pack, read
+from media.dtls import Certificate
+from media.mux import Mux
+from media.room import SOURCES, FloorFull, OlderEntrance, Participant, Room
+from media.sdp import SdpError, candidates
+from media.srtp import Protector, Unprotector
+from media.tcp import TcpListener
+from media.transport import NewPeerCertificate, Wiring
+
+_SECONDS_EMPTY = 60.0
+_SECONDS_ORPHANED = 10.0
+_LATE_TICK = 0.1
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """What a worker is told; addresses are those browsers are told to reach it at."""
+
+    index: int
+    host: str
+    udp_port: int
+    tcp_port: int
+    public_address: str
+    control: Path
+
+
+class Refused(Exception):
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+class Worker:
+    """Owns everything of the process; closed by `run`."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._settings = settings
+        self._rooms: dict[str, Room] = {}
+        self._owners: set[asyncio.StreamWriter] = set()
+        self._late_ticks = 0
+        host = settings.host or _bound(settings.public_address)
+        self._mux = Mux(host, settings.udp_port)
+        self._tcp = TcpListener(self._mux)
+        self._host = host
+        self._wiring: Wiring | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
+        await self._tcp.start(self._host, self._settings.tcp_port)
+        addresses = advertised(self._settings.public_address, self._host)
+        self._wiring = Wiring(
+            mux=self._mux,
+            certificate=Certificate(),
+            protector=Protector(),
+            unprotector=Unprotector(),
+            candidates=candidates(addresses, self._mux.port, self._tcp.port),
+            tag=f"w{self._settings.index}",
+        )
+        self._mux.start(loop)
+        self._settings.control.unlink(missing_ok=True)
+        server = await asyncio.start_unix_server(self._serve, str(self._settings.control))
+        self._settings.control.chmod(0o600)
+        # What lives from here on is the rooms; the rest is never garbage.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 50, 50)
+        _log.info("media.ready", addresses=addresses, udp=self._mux.port, tcp=self._tcp.port)
+        ticking = asyncio.create_task(self._tick(), name="tick")
+        try:
+            await stop.wait()
+        finally:
+            ticking.cancel()
+            server.close()
+            for room in self._rooms.values():
+                room.close()
+            await asyncio.sleep(0.05)  # let the goodbyes leave
+            await self._tcp.close()
+            self._mux.close(loop)
+
+    async def _tick(self) -> None:
+        last_second = time.monotonic()
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.02)
+            now = time.monotonic()
+            if now - before > _LATE_TICK:
+                self._late_ticks += 1
+                _log.warning("media.late_tick", seconds=round(now - before, 3))
+            second = now - last_second >= 1.0
+            if second:
+                last_second = now
+            for name, room in list(self._rooms.items()):
+                try:
+                    room.tick_fast(now)
+                    if second:
+                        self._every_second(name, room, now)
+                except Exception:  # one room's bug must not stop the clock of the others
+                    _log.exception("media.tick_failed", room=name)
+
+    def _every_second(self, name: str, room: Room, now: float) -> None:
+        room.tick(now)
+        for participant in list(room.participants.values()):
+            if participant.gone_at and now - participant.gone_at > _SECONDS_ORPHANED:
+                room.detach(participant.id)
+        if not room.participants and now - room.empty_since > _SECONDS_EMPTY:
+            room.close()
+            del self._rooms[name]
+
+    # Control
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._owners.add(writer)
+        try:
+            with contextlib.suppress(asyncio.IncompleteReadError, OSError, ValueError):
+                while True:
+                    number, method, arguments = await read(reader)
+                    writer.write(pack(self._answer(number, method, arguments, writer)))
+                    await writer.drain()
+        finally:
+            self._owners.discard(writer)
+            writer.close()
+            for room in self._rooms.values():
+                for participant in room.participants.values():
+                    if participant.owner is writer:
+                        participant.gone_at = time.monotonic()
+
+    def _answer(
+        self, number: int, method: str, arguments: dict[str, Any], owner: asyncio.StreamWriter
+    ) -> list[Any]:
+        call: Callable[..., Any] | None = _METHODS.get(method)
+        if call is None:
+            return [number, False, "invalid", f"there is no method {method}"]
+        try:
+            return [number, True, call(self, owner, **arguments)]
+        except Refused as refusal:
+            return [number, False, refusal.code, str(refusal)]
+        except SdpError as error:
+            return [number, False, "bad_sdp", str(error)]
+        except NewPeerCertificate:
+            return [number, False, "bad_sdp", "the certificate changed: open a new connection"]
+        except OlderEntrance:
+            return [number, False, "superseded", "they have entered again since"]
+        except FloorFull as error:
+            return [number, False, "floor_full", f"no place is left for {error}"]
+        except Exception:
+            _log.exception("media.internal", method=method)
+            return [number, False, "internal", "a bug in the worker"]
+
+    def _tell(self, room: str) -> Callable[[str, dict[str, Any]], None]:
+        def tell(name: str, facts: dict[str, Any]) -> None:
+            data = pack([0, name, {"room": room, **facts}])
+            for owner in self._owners:
+                owner.write(data)
+
+        return tell
+
+    def _room(self, name: str) -> Room:
+        assert self._wiring is not None  # noqa: S101 - set before the control socket opens
+        if name not in self._rooms:
+            self._rooms[name] = Room(self._wiring, self._tell(name))
+        return self._rooms[name]
+
+    def _participant(self, room: str, participant: str) -> tuple[Room, Participant]:
+        found = self._rooms.get(room)
+        if found is None or participant not in found.participants:
+            raise Refused("not_attached", "nobody of that name is in the room")
+        return found, found.participants[participant]
+
+    def attach(
+        self,
+        owner: asyncio.StreamWriter,
+        *,
+        room: str,
+        participant: str,
+        staff: bool,
+        device: str,
+        fence: int,
+        floor: Sequence[str],
+    ) -> dict[str, Any]:
+        joined = self._room(room).attach(
+            participant, staff=staff, owner=owner, device=device, fence=fence, floor=floor
+        )
+        return {
+            "publish": joined.publish.id if joined.publish else None,
+            "subscribe": joined.subscribe.id if joined.subscribe else None,
+        }
+
+    def detach(self, _owner: object, *, room: str, participant: str, fence: int) -> None:
+        found = self._rooms.get(room)
+        if found is not None:
+            someone = found.participants.get(participant)
+            if someone is not None and someone.fence <= fence:
+                found.detach(participant)
+
+    def silent_for(self, _owner: object, *, room: str, participant: str) -> float | None:
+        _, someone = self._participant(room, participant)
+        return someone.silent_for(time.monotonic())
+
+    def publish(
+        self, _owner: object, *, room: str, participant: str, sdp: str, sources: dict[str, str]
+    ) -> dict[str, Any]:
+        place, someone = self._participant(room, participant)
+        answer, refused = place.publish(someone, sdp, sources)
+        number = someone.publish.id if someone.publish else None
+        return {"id": number, "sdp": answer, "refused": refused}
+
+    def subscribe(self, _owner: object, *, room: str, participant: str, restart: bool) -> dict[str, Any]:
+        place, someone = self._participant(room, participant)
+        offer = place.offer(someone, restart=restart)
+        return {"id": someone.subscribe.id if someone.subscribe else None, "sdp": offer}
+
+    def answer(self, _owner: object, *, room: str, participant: str, sdp: str) -> None:
+        place, someone = self._participant(room, participant)
+        place.accept(someone, sdp)
+
+    def grant(self, _owner: object, *, room: str, participant: str, sources: Sequence[str]) -> None:
+        place, someone = self._participant(room, participant)
+        if not set(sources) <= set(SOURCES):
+            raise Refused("invalid", "a source is camera, microphone or screen")
+        before = set(someone.granted)
+        try:
+            for source in sources:
+                place.grant(someone, source)
+        except FloorFull:
+            for source in someone.granted - before:
+                place.revoke(someone, source)
+            raise
+
+    def revoke(self, _owner: object, *, room: str, participant: str, sources: Sequence[str]) -> None:
+        place, someone = self._participant(room, participant)
+        for source in sources:
+            place.revoke(someone, source)
+
+    def mute(self, _owner: object, *, room: str, participant: str, source: str, muted: bool) -> None:
+        place, someone = self._participant(room, participant)
+        place.mute(someone, source, muted=muted)
+
+    def close_room(self, _owner: object, *, room: str) -> None:
+        found = self._rooms.pop(room, None)
+        if found is not None:
+            found.close()
+
+    def slots(self, _owner: object, *, room: str) -> list[dict[str, Any]]:
+        return self._room(room).slots()
+
+    def stats(self, _owner: object) -> dict[str, Any]:
+        sender = self._mux.sender
+        return {
+            "rooms": len(self._rooms),
+            "participants": sum(len(room.participants) for room in self._rooms.values()),
+            "sent": sender.sent,
+            "send_dropped": sender.dropped,
+            "asked_again": self._mux.asked_again,
+            "sent_again": self._mux.sent_again,
+            "dropped": dict(self._mux.dropped),
+            "late_ticks": self._late_ticks,
+        }
+
+
+_METHODS: dict[str, Callable[..., Any]] = {
+    method.__name__: method
+    for method in (
+        Worker.attach,
+        Worker.detach,
+        Worker.silent_for,
+        Worker.publish,
+        Worker.subscribe,
+        Worker.answer,
+        Worker.grant,
+        Worker.revoke,
+        Worker.mute,
+        Worker.close_room,
+        Worker.slots,
+        Worker.stats,
+    )
+}
+
+
+def _bound(public_address: str) -> str:
+    """Return every address, except where only this machine is meant to reach us.
+
+    A wildcard socket answers a local peer from another address than it was asked at, and ICE refuses
+    such an answer.
+    """
+    return public_address if public_address.startswith("127.") else "0.0.0.0"
+
+
+def advertised(public_address: str, host: str) -> list[str]:
+    """Return the addresses browsers are told: the configured one, else the default route's.
+
+    Loopback stands beside the default route's for a browser on this machine.
+    """
+    if public_address:
+        return [public_address]
+    if host not in {"0.0.0.0", "::"}:
+        return [host]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing: asks which address would be used
+            address = str(probe.getsockname()[0])
+        except OSError:
+            address = "127.0.0.1"
+    return list(dict.fromkeys([address, "127.0.0.1"]))
+
+
+def main(settings: WorkerSettings) -> None:
+    """Run a worker until SIGTERM or SIGINT."""
+
+    async def work() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await Worker(settings).run(stop)
+
+    uvloop.run(work())

@@ -1,0 +1,96 @@
+"""A media worker in this process, and aiortc peers that use it as browsers do."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import AudioStreamTrack, MediaStreamError, VideoStreamTrack
+
+from media.control import WorkerClient
+from media.worker import Worker, WorkerSettings, advertised
+
+ROOM = "room"
+
+
+class Bench:
+    """The worker, its client, and what it said."""
+
+    def __init__(self, worker: Worker, client: WorkerClient) -> None:
+        self.worker = worker
+        self.client = client
+        self.said: list[tuple[str, dict[str, Any]]] = []
+        self.peers: list[RTCPeerConnection] = []
+        self.frames: Counter[tuple[str, str]] = Counter()
+        self.pumps: list[asyncio.Task[None]] = []
+        self.rank = 0
+
+    def peer(self) -> RTCPeerConnection:
+        peer = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
+        self.peers.append(peer)
+        return peer
+
+    async def attach(self, name: str, *, staff: bool = False, device: str = "d") -> None:
+        self.rank += 1
+        await self.client.attach(ROOM, name, staff=staff, device=device, fence=self.rank)
+
+    async def publish(self, name: str, sources: tuple[str, ...]) -> tuple[RTCPeerConnection, dict[str, str]]:
+        """Send each source from a new connection; return it and what was refused."""
+        peer = self.peer()
+        for source in sources:
+            track = AudioStreamTrack() if source == "microphone" else VideoStreamTrack()
+            peer.addTransceiver(track, direction="sendonly")
+        await peer.setLocalDescription(await peer.createOffer())
+        named = {str(n): source for n, source in enumerate(sources)}
+        answer = await self.client.publish(ROOM, name, peer.localDescription.sdp, named)
+        await peer.setRemoteDescription(RTCSessionDescription(answer["sdp"], "answer"))
+        return peer, answer["refused"]
+
+    async def subscribe(self, name: str) -> RTCPeerConnection:
+        """Watch the stage; frames are counted by (name, section)."""
+        peer = self.peer()
+
+        async def pump(track: Any) -> None:
+            mid = next(one.mid for one in peer.getTransceivers() if one.receiver.track is track)
+            while True:
+                try:
+                    await track.recv()
+                except MediaStreamError:
+                    return
+                self.frames[name, str(mid)] += 1
+
+        peer.on("track", lambda track: self.pumps.append(asyncio.ensure_future(pump(track))))
+        offer = await self.client.subscribe(ROOM, name, restart=False)
+        await peer.setRemoteDescription(RTCSessionDescription(offer["sdp"], "offer"))
+        await peer.setLocalDescription(await peer.createAnswer())
+        await self.client.answer(ROOM, name, peer.localDescription.sdp)
+        return peer
+
+
+@asynccontextmanager
+async def bench(folder: Path) -> AsyncIterator[Bench]:
+    stop = asyncio.Event()
+    address = advertised("", "0.0.0.0")[0]
+    control = folder / "c.sock"
+    worker = Worker(
+        WorkerSettings(index=0, host="", udp_port=0, tcp_port=0, public_address=address, control=control)
+    )
+    running = asyncio.create_task(worker.run(stop))
+    client = WorkerClient(str(control), lambda name, facts: made.said.append((name, facts)), lambda: None)
+    made = Bench(worker, client)
+    talking = asyncio.create_task(client.run())
+    await client.ready(10)
+    try:
+        yield made
+    finally:
+        await asyncio.gather(*(peer.close() for peer in made.peers))
+        for pump in made.pumps:
+            pump.cancel()
+        await asyncio.gather(*made.pumps, return_exceptions=True)
+        talking.cancel()
+        await asyncio.gather(talking, return_exceptions=True)
+        stop.set()
+        await running

@@ -1,0 +1,189 @@
+"""Wire formats and pure rules: vectors, tables, and whatever hypothesis can think of."""
+
+import struct
+
+import pytest
+from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsTransport
+from aiortc.rtp import RtcpPacket, RtcpPsfbPacket, RtcpRrPacket, RtcpRtpfbPacket, RtcpSrPacket
+from hypothesis import given
+from hypothesis import strategies as st
+from pylibsrtp import Session
+
+from media import rtcp, rtp, sdp, vp8
+from media.ice import IceLite, local_ufrag_of
+from media.nack import MissingPackets
+from media.sender import runs
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_make_the_rtcp_parser_raise_anything_else(data: bytes) -> None:
+    try:
+        rtcp.parse(data)
+    except rtcp.RtcpError:
+        return
+
+
+@given(st.binary(min_size=12, max_size=300))
+def test_no_bytes_make_the_rtp_parser_raise_anything_else(data: bytes) -> None:
+    try:
+        begin, end = rtp.payload_bounds(data, len(data))
+        rtp.extensions(data, len(data))
+    except rtp.RtpError:
+        return
+    assert 12 <= begin <= end <= len(data)
+
+
+@given(st.text(max_size=400))
+def test_no_text_makes_the_sdp_parser_raise_anything_else(text: str) -> None:
+    try:
+        sdp.parse(text)
+    except sdp.SdpError:
+        return
+
+
+_LINES = st.sampled_from(
+    [
+        "m=video 9 UDP/TLS/RTP/SAVPF 96 97",
+        "m=audio 0 UDP/TLS/RTP/SAVPF 111",
+        "m=application 9 UDP/DTLS/SCTP webrtc-datachannel",
+        "a=mid:0",
+        "a=mid:1",
+        "a=rtpmap:96 VP8/90000",
+        "a=rtpmap:97 rtx/90000",
+        "a=fmtp:97 apt=96",
+        "a=ssrc:9999999999 cname:x",
+        "a=ssrc:1 cname:x",
+        "a=ssrc-group:FID 1 2",
+        "a=extmap:1  ",
+        "a=extmap:1/sendonly urn:x",
+        "a=fingerprint:sha-256 " + ":".join(["AA"] * 32),
+        "a=ice-ufrag:abcd",
+        "a=sendonly",
+        "a=rtpmap:x y",
+        "a=setup:active",
+    ]
+)
+
+
+@given(st.lists(_LINES, max_size=40))
+def test_no_lines_make_the_sdp_parser_raise_anything_else(lines: list[str]) -> None:
+    try:
+        found = sdp.parse("v=0\r\n" + "\r\n".join(lines))
+    except sdp.SdpError:
+        return
+    assert all(ssrc <= 0xFFFFFFFF for section in found.sections for ssrc in section.ssrcs)
+
+
+@given(st.binary(max_size=40))
+def test_no_payload_makes_the_vp8_reader_raise(payload: bytes) -> None:
+    vp8.is_keyframe(payload)
+    flow = vp8.Continuity()
+    flow.restart(payload)
+    assert len(flow.rewrite(payload)) == len(payload)
+
+
+@given(st.binary(max_size=120))
+def test_no_datagram_makes_the_stun_filter_raise(data: bytes) -> None:
+    local_ufrag_of(data)
+    assert IceLite("w").answer(data, ("x", 1), ("x", 1), 0.0) is None
+
+
+def test_rtcp_we_write_is_read_by_another_implementation() -> None:
+    block = rtcp.ReportBlock(7, 10, -3, 70_000, 5, 6, 8)
+    (report,) = RtcpPacket.parse(rtcp.receiver_report(1, [block]))
+    assert isinstance(report, RtcpRrPacket)
+    assert report.reports[0].packets_lost == -3
+    (sr,) = RtcpPacket.parse(rtcp.sender_report(1, 2 << 32, 3, 4, 5))
+    assert isinstance(sr, RtcpSrPacket)
+    assert sr.sender_info.ntp_timestamp == 2 << 32
+    (pli,) = RtcpPacket.parse(rtcp.picture_loss(1, 9))
+    assert isinstance(pli, RtcpPsfbPacket)
+    assert (pli.fmt, pli.media_ssrc) == (1, 9)
+    (nack,) = RtcpPacket.parse(rtcp.nack(1, 9, [65534, 65535, 0, 30]))
+    assert isinstance(nack, RtcpRtpfbPacket)
+    assert [lost & 0xFFFF for lost in nack.lost] == [65534, 65535, 0, 30]
+
+
+def test_rtcp_we_write_is_read_by_ourselves() -> None:
+    assert rtcp.parse(rtcp.nack(1, 9, [65534, 0, 15, 100])) == [rtcp.Nack(9, (65534, 0, 15, 100))]
+    (found,) = rtcp.parse(rtcp.remb(1, 1_700_000, [5]))
+    assert isinstance(found, rtcp.Remb)
+    assert abs(found.bitrate - 1_700_000) < 10
+
+
+@given(st.lists(st.integers(0, 400), max_size=60), st.integers(0, 0xFFFF))
+def test_missing_packets_are_those_that_did_not_come(offsets: list[int], first: int) -> None:
+    tracker = MissingPackets()
+    came: set[int] = set()
+    highest = -1
+    for offset in [0, *offsets]:
+        sequence = (first + offset) & 0xFFFF
+        fresh = tracker.received(sequence, 0.0)
+        assert fresh == (offset not in came), "a packet counts once"
+        came.add(offset)
+        highest = max(highest, offset)
+    asked = set(tracker.due(1.0))
+    assert asked == {(first + n) & 0xFFFF for n in range(highest) if n not in came}
+
+
+def test_a_packet_is_asked_for_ten_times_and_then_given_up() -> None:
+    tracker = MissingPackets()
+    tracker.received(1, 0.0)
+    tracker.received(3, 0.0)
+    assert tracker.due(0.001) == [], "it may only be out of order"
+    times = sum(bool(tracker.due(n * 0.05)) for n in range(1, 30))
+    assert times == 10
+    assert tracker.given_up
+
+
+@given(st.lists(st.integers(60, 1200), min_size=1, max_size=60))
+def test_a_burst_is_cut_into_runs_the_kernel_can_segment(sizes: list[int]) -> None:
+    packets = [struct.pack("!BBH", 0x80, 96, n) + bytes(size - 4) for n, size in enumerate(sizes)]
+    cut = runs(packets)
+    order = [packet[2] << 8 | packet[3] for run in cut for packet in run]
+    assert order == list(range(len(sizes))), "nothing is lost and the order stays"
+    for run in cut:
+        assert len({len(packet) for packet in run[:-1]}) <= 1
+        assert len(run[-1]) <= len(run[0])
+        for packet in run:
+            begin, end = rtp.payload_bounds(packet, len(packet))
+            assert end - begin == sizes[packet[2] << 8 | packet[3]] - 12, "padding takes nothing away"
+
+
+def test_a_source_change_continues_the_pictures_numbers() -> None:
+    def payload(picture: int, tl0: int) -> bytes:
+        return bytes((0x90, 0xC0, 0x80 | picture >> 8, picture & 0xFF, tl0, 0x00))
+
+    flow = vp8.Continuity()
+    flow.restart(payload(100, 7))
+    for n in range(3):
+        assert flow.rewrite(payload(100 + n, 7)) == payload(100 + n, 7)
+    assert flow.rewrite(payload(101, 7)) == payload(101, 7), "a late packet keeps its number"
+    flow.restart(payload(9000, 200))
+    assert flow.rewrite(payload(9000, 200)) == payload(103, 8)
+    assert flow.rewrite(payload(9001, 201)) == payload(104, 9)
+
+
+def test_an_ice_restart_keeps_the_pair_in_use_until_the_new_one_is_used() -> None:
+    ice = IceLite("w")
+    first = ice.ufrag
+    assert ice.restart() is None
+    second = ice.ufrag
+    assert ice.restart() == second, "an offer nobody took up is forgotten"
+    assert ice._password_of(first) is not None
+    assert ice._password_of(second) is None
+
+
+@pytest.mark.parametrize("name", ["_set_role", "_write_ssl"])
+def test_the_private_names_of_aiortc_that_we_use_exist(name: str) -> None:
+    transport = RTCDtlsTransport(_Wire(), [RTCCertificate.generateCertificate()])  # type: ignore[arg-type]
+    assert hasattr(transport, name)
+    for attribute in ("_srtp_profiles", "_rx_srtp", "_tx_srtp"):
+        assert hasattr(transport, attribute)
+    assert hasattr(RTCCertificate, "_create_ssl_context")
+    assert hasattr(Session(), "_srtp")
+
+
+class _Wire:
+    role = "controlled"
+    state = "completed"
