@@ -1,0 +1,165 @@
+"""The attendance report of a class, as JSON and as CSV."""
+
+import csv
+import io
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from aiohttp import web
+
+from api.contract import Request, route
+from api.live_sessions import see_session
+from api.scalars import Instant, Out, Query
+from liveserver.models.accounts import Role
+from liveserver.models.attendance import Presence
+from liveserver.models.ids import LiveSessionId, UserId
+from liveserver.services.attendance import Report
+
+
+class StayOut(Out):
+    joined_at: Instant
+    left_at: Instant | None = None
+    leave_reason: str | None = None
+
+
+class AttendanceRowOut(Out):
+    student_id: UserId
+    name: str
+    email: str
+    status: Presence
+    first_join: Instant | None = None
+    last_leave: Instant | None = None
+    total_seconds: int
+    connections: int
+    late_seconds: int
+    left_early_seconds: int
+    percent_of_session: int
+    intervals: list[StayOut]
+
+
+class AttendanceOut(Out):
+    """`final` is true once the class is over: nothing in it changes any more."""
+
+    session_id: LiveSessionId
+    title: str
+    timezone: str
+    started_at: Instant | None = None
+    ended_at: Instant | None = None
+    final: bool
+    as_of: Instant
+    students: list[AttendanceRowOut]
+
+
+class AttendanceQuery(Query):
+    format: Literal["json", "csv"] = "json"
+
+
+@route(
+    "GET",
+    "/api/live-sessions/{session}/attendance",
+    roles={Role.INSTRUCTOR, Role.ADMIN},
+    guard=see_session,
+)
+async def read_attendance(
+    request: Request, session: LiveSessionId, query: AttendanceQuery
+) -> AttendanceOut | web.Response:
+    report = await request.services.attendance.report(request.user, session)
+    return _csv(report) if query.format == "csv" else _json(report)
+
+
+def _json(report: Report) -> AttendanceOut:
+    return AttendanceOut(
+        session_id=report.session.id,
+        title=report.session.title,
+        timezone=report.session.timezone,
+        started_at=report.session.started_at,
+        ended_at=report.session.ended_at,
+        final=report.is_final,
+        as_of=report.as_of,
+        students=[
+            AttendanceRowOut(
+                student_id=row.user_id,
+                name=row.name,
+                email=row.email,
+                status=row.status,
+                first_join=row.first_join,
+                last_leave=row.last_leave,
+                total_seconds=row.total_seconds,
+                connections=row.connections,
+                late_seconds=row.late_seconds,
+                left_early_seconds=row.left_early_seconds,
+                percent_of_session=row.percent_of_session,
+                intervals=[StayOut.model_validate(stay) for stay in row.intervals],
+            )
+            for row in report.rows
+        ],
+    )
+
+
+_HEADINGS = [
+    "studentId",
+    "name",
+    "email",
+    "status",
+    "firstJoinUtc",
+    "lastLeaveUtc",
+    "firstJoinLocal",
+    "lastLeaveLocal",
+    "totalSeconds",
+    "connections",
+    "lateSeconds",
+    "leftEarlySeconds",
+    "percentOfSession",
+]
+
+
+def _csv(report: Report) -> web.Response:
+    """UTF-8 with a mark, so that Excel opens Arabic; times in UTC and in the session's zone."""
+    zone = ZoneInfo(report.session.timezone)
+    sheet = io.StringIO()
+    writer = csv.writer(sheet)
+    writer.writerow(_HEADINGS)
+    for row in report.rows:
+        writer.writerow(
+            _cells(
+                [
+                    str(row.user_id),
+                    row.name,
+                    row.email,
+                    row.status,
+                    _stamp(row.first_join, None),
+                    _stamp(row.last_leave, None),
+                    _stamp(row.first_join, zone),
+                    _stamp(row.last_leave, zone),
+                    str(row.total_seconds),
+                    str(row.connections),
+                    str(row.late_seconds),
+                    str(row.left_early_seconds),
+                    str(row.percent_of_session),
+                ]
+            )
+        )
+    return web.Response(
+        body=("\ufeff" + sheet.getvalue()).encode(),
+        content_type="text/csv",
+        charset="utf-8",
+        headers={"Content-Disposition": f'attachment; filename="attendance-{report.session.id}.csv"'},
+    )
+
+
+def _cells(values: Sequence[str]) -> list[str]:
+    """Disarm what a spreadsheet would run as a formula."""
+    return ["'" + value if value[:1] in set("=+-@\t\r") else value for value in values]
+
+
+def _stamp(at: datetime | None, zone: ZoneInfo | None) -> str:
+    if at is None:
+        return ""
+    if zone is None:
+        return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return at.astimezone(zone).isoformat(timespec="seconds")
+
+
+ROUTES = [read_attendance]

@@ -1,0 +1,167 @@
+"""Registering, logging in and out, refreshing. The refresh token is a cookie for our pages."""
+
+from datetime import UTC, datetime
+from typing import Literal
+
+from api.contract import Reply, Request, is_own_origin, route
+from api.scalars import Body, Email, Instant, Name, Out, Password, Secret
+from liveserver.errors import (
+    AccountDisabled,
+    BadCredentials,
+    BusyHashing,
+    EmailTaken,
+    ForbiddenOrigin,
+    Invalid,
+    RefreshInvalid,
+    RefreshReuse,
+    RegistrationClosed,
+    TooMany,
+    Unauthenticated,
+)
+from liveserver.models.accounts import AccountStatus, Role, Tokens
+from liveserver.models.ids import UserId
+
+_COOKIE = "__Host-rt"
+
+
+class RegisterIn(Body):
+    name: Name
+    email: Email
+    password: Password
+    role: Literal["student", "instructor"] = "student"
+    locale: Literal["en", "ar"] = "en"
+
+
+class LoginIn(Body):
+    email: Email
+    password: Password
+
+
+class RefreshIn(Body):
+    refresh_token: Secret | None = None
+
+
+class UserOut(Out):
+    id: UserId
+    name: str
+    email: str
+    role: Role
+    status: AccountStatus
+    locale: str
+    timezone: str
+    created_at: Instant
+
+
+class TokensOut(Out):
+    """`expiresIn` is in seconds; `refreshToken` is absent where it went out as a cookie."""
+
+    access_token: str
+    expires_in: int
+    refresh_token: str | None = None
+    user: UserOut
+
+
+@route(
+    "POST",
+    "/api/auth/register",
+    status=201,
+    public=True,
+    reads_login=False,
+    raises=(EmailTaken, RegistrationClosed, TooMany, BusyHashing),
+)
+async def register(request: Request, body: RegisterIn) -> Reply[TokensOut]:
+    tokens = await request.services.accounts.register(
+        request.device,
+        name=body.name,
+        email=body.email,
+        password=body.password,
+        role=Role(body.role),
+        locale=body.locale,
+    )
+    return _hand_out(request, tokens, 201)
+
+
+@route(
+    "POST",
+    "/api/auth/login",
+    public=True,
+    reads_login=False,
+    raises=(BadCredentials, AccountDisabled, TooMany, BusyHashing),
+)
+async def login(request: Request, body: LoginIn) -> Reply[TokensOut]:
+    tokens = await request.services.accounts.log_in(request.device, email=body.email, password=body.password)
+    return _hand_out(request, tokens, 200)
+
+
+@route(
+    "POST",
+    "/api/auth/refresh",
+    public=True,
+    reads_login=False,
+    raises=(RefreshInvalid, RefreshReuse, ForbiddenOrigin),
+)
+async def refresh(request: Request, body: RefreshIn | None = None) -> Reply[TokensOut]:
+    token = _refresh_token(request, body)
+    if token is None:
+        raise RefreshInvalid
+    return _hand_out(request, await request.services.accounts.refresh(token), 200)
+
+
+@route("POST", "/api/auth/logout", status=204, public=True, reads_login=False, raises=(ForbiddenOrigin,))
+async def logout(request: Request, body: RefreshIn | None = None) -> Reply[None]:
+    """End the login of the refresh token or of the access token; again, and it is 204 again."""
+    token = _refresh_token(request, body)
+    bearer = request.bearer
+    if token is None and bearer is None:
+        raise Unauthenticated
+    await request.services.accounts.log_out(token, bearer)
+    return Reply(body=None, status=204, headers={"Set-Cookie": _cookie("", 0)})
+
+
+@route("GET", "/api/auth/me")
+async def me(request: Request) -> UserOut:
+    return UserOut.model_validate(request.user)
+
+
+@route("GET", "/api/users/me")
+async def my_profile(request: Request) -> UserOut:
+    return UserOut.model_validate(request.user)
+
+
+def _refresh_token(request: Request, body: RefreshIn | None) -> str | None:
+    """Take the token from the body, or from the cookie if the page is ours; never from both."""
+    sent = body.refresh_token if body else None
+    cookie = request.http.cookies.get(_COOKIE)
+    if not _wants_cookie(request):
+        return sent
+    if sent:
+        raise Invalid(("refreshToken", "both_cookie_and_body"))
+    if cookie and not is_own_origin(request.http):
+        raise ForbiddenOrigin
+    return cookie
+
+
+def _wants_cookie(request: Request) -> bool:
+    return "X-Requested-With" in request.http.headers
+
+
+def _hand_out(request: Request, tokens: Tokens, status: int) -> Reply[TokensOut]:
+    by_cookie = _wants_cookie(request)
+    out = TokensOut(
+        access_token=tokens.access,
+        expires_in=tokens.expires_in,
+        refresh_token=None if by_cookie else tokens.refresh,
+        user=UserOut.model_validate(tokens.user),
+    )
+    headers = {}
+    if by_cookie:
+        seconds = int((tokens.refresh_expires_at - datetime.now(UTC)).total_seconds())
+        headers["Set-Cookie"] = _cookie(tokens.refresh, seconds)
+    return Reply(body=out, status=status, headers=headers)
+
+
+def _cookie(value: str, seconds: int) -> str:
+    return f"{_COOKIE}={value}; Max-Age={seconds}; Path=/; Secure; HttpOnly; SameSite=Strict"
+
+
+ROUTES = [register, login, refresh, logout, me, my_profile]

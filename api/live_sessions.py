@@ -1,0 +1,311 @@
+"""Live classes: scheduling, starting, ending, joining, leaving."""
+
+import contextlib
+import hashlib
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from api.contract import Reply, Request, route
+from api.scalars import Body, Instant, Out, PageQuery, PositiveInt, Title
+from liveserver.errors import (
+    NotEnrolled,
+    Removed,
+    SeatsUnavailable,
+    SessionCancelled,
+    SessionEnded,
+    SessionFull,
+    SessionNotStarted,
+    TooEarly,
+    WrongState,
+)
+from liveserver.models.accounts import Role
+from liveserver.models.ids import CourseId, LessonId, LiveSessionId
+from liveserver.models.live_sessions import (
+    Admission,
+    LiveSession,
+    Provider,
+    SeatFigures,
+    SeatState,
+    SessionStatus,
+)
+
+_INSTRUCTOR = {Role.INSTRUCTOR}
+_IN_CLASS = {Role.STUDENT, Role.INSTRUCTOR}
+Timezone = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+class LiveSessionIn(Body):
+    """`duration` is in minutes; `timezone` the IANA zone in which the class has its hour."""
+
+    course_id: CourseId
+    lesson_id: LessonId | None = None
+    title: Title
+    start_time: Instant
+    timezone: Timezone = "UTC"
+    duration: PositiveInt
+    max_students: PositiveInt
+
+
+class LiveSessionPatch(Body):
+    title: Title | None = None
+    start_time: Instant | None = None
+    timezone: Timezone | None = None
+    duration: PositiveInt | None = None
+    max_students: PositiveInt | None = None
+
+
+class JoinIn(Body):
+    wait: bool = False
+
+
+class LiveSessionOut(Out):
+    """`currentStudents` counts reserved, seated and briefly lost students, from the seat ledger."""
+
+    id: LiveSessionId
+    course_id: CourseId
+    course_title: str
+    lesson_id: LessonId | None = None
+    title: str
+    start_time: Instant
+    timezone: str
+    duration: int
+    max_students: int
+    current_students: int
+    status: Literal["scheduled", "live", "ended", "cancelled"]
+    cancel_reason: str | None = None
+    started_at: Instant | None = None
+    ended_at: Instant | None = None
+    ends_at: Instant
+    provider: Provider
+    external_url: str | None = None
+    is_staff: bool
+
+
+class LiveSessionPage(Out):
+    items: list[LiveSessionOut]
+    next_cursor: LiveSessionId | None = None
+
+
+class SeatsOut(Out):
+    total: int
+    taken: int
+    free: int
+
+
+class MyPlace(Out):
+    """`until` is when a reservation or the grace runs out, `position` the place in the line."""
+
+    state: SeatState
+    until: Instant | None = None
+    position: int | None = None
+
+
+class StatusOut(Out):
+    status: Literal["scheduled", "live", "ended", "cancelled"]
+    seats: SeatsOut
+    mine: MyPlace
+    starts_at: Instant
+    ends_at: Instant
+    server_time: Instant
+
+
+class IceServer(Out):
+    urls: list[str]
+
+
+class JoinOut(Out):
+    """`ticket` opens one socket on the namespace /classroom within `expiresIn` seconds."""
+
+    ticket: str
+    expires_in: int
+    slot: int | None = None
+    role: Literal["staff", "student"]
+    ice_servers: list[IceServer]
+    session: LiveSessionOut
+
+
+class CalendarQuery(PageQuery):
+    course_id: CourseId | None = None
+    status: Literal["scheduled", "live", "ended", "cancelled"] | None = None
+    after: Annotated[Instant | None, Field(alias="from")] = None
+    before: Annotated[Instant | None, Field(alias="to")] = None
+
+
+@route("POST", "/api/live-sessions", status=201, roles=_INSTRUCTOR)
+async def schedule_session(request: Request, body: LiveSessionIn) -> LiveSessionOut:
+    session = await request.services.live_sessions.schedule(request.user, **body.model_dump())
+    return await _present(request, session)
+
+
+@route("GET", "/api/live-sessions")
+async def list_sessions(request: Request, query: CalendarQuery) -> LiveSessionPage:
+    found = await request.services.live_sessions.calendar(
+        request.user,
+        course_id=query.course_id,
+        status=SessionStatus(query.status) if query.status else None,
+        after=query.after,
+        before=query.before,
+        cursor=query.cursor,
+        limit=query.limit + 1,
+    )
+    items = [await _present(request, session) for session in found[: query.limit]]
+    more = len(found) > query.limit
+    return LiveSessionPage(items=items, next_cursor=items[-1].id if more else None)
+
+
+async def see_session(request: Request, session: LiveSessionId) -> None:
+    await request.services.live_sessions.view(request.user, session)
+
+
+@route("GET", "/api/live-sessions/{session}", raises=(NotEnrolled, Removed))
+async def read_session(request: Request, session: LiveSessionId) -> LiveSessionOut:
+    found = await request.services.live_sessions.view(request.user, session)
+    return await _present(request, found)
+
+
+@route(
+    "PATCH",
+    "/api/live-sessions/{session}",
+    roles=_INSTRUCTOR,
+    guard=see_session,
+    raises=(SessionEnded, SessionCancelled, WrongState),
+)
+async def change_session(request: Request, session: LiveSessionId, body: LiveSessionPatch) -> LiveSessionOut:
+    changed = await request.services.live_sessions.change(request.user, session, **body.model_dump())
+    return await _present(request, changed)
+
+
+@route(
+    "POST",
+    "/api/live-sessions/{session}/start",
+    roles=_INSTRUCTOR,
+    raises=(TooEarly, SessionEnded, SessionCancelled),
+)
+async def start_session(request: Request, session: LiveSessionId) -> LiveSessionOut:
+    return await _present(request, await request.services.live_sessions.start(request.user, session))
+
+
+@route("POST", "/api/live-sessions/{session}/end", roles=_INSTRUCTOR)
+async def end_session(request: Request, session: LiveSessionId) -> LiveSessionOut:
+    return await _present(request, await request.services.live_sessions.end(request.user, session))
+
+
+@route("POST", "/api/live-sessions/{session}/cancel", roles=_INSTRUCTOR, raises=(WrongState,))
+async def cancel_session(request: Request, session: LiveSessionId) -> LiveSessionOut:
+    return await _present(request, await request.services.live_sessions.cancel(request.user, session))
+
+
+@route(
+    "POST",
+    "/api/live-sessions/{session}/join",
+    roles=_IN_CLASS,
+    guard=see_session,
+    raises=(
+        NotEnrolled,
+        Removed,
+        SessionNotStarted,
+        SessionFull,
+        SessionEnded,
+        SessionCancelled,
+        SeatsUnavailable,
+    ),
+)
+async def join_session(
+    request: Request,
+    session: LiveSessionId,
+    body: JoinIn | None = None,  # noqa: ARG001 - `wait` belongs to the waitlist, which is to come
+) -> JoinOut:
+    return await _admit(request, await request.services.seats.join(request.login, session))
+
+
+@route("GET", "/api/live-sessions/{session}/status", raises=(NotEnrolled, Removed))
+async def session_status(request: Request, session: LiveSessionId) -> Reply[StatusOut | None]:
+    found, figures = await request.services.seats.figures(request.user, session)
+    status = StatusOut(
+        status=found.shown_status.value,
+        seats=SeatsOut(
+            total=found.max_students,
+            taken=figures.taken,
+            free=max(0, found.max_students - figures.taken),
+        ),
+        mine=MyPlace(state=figures.mine, until=figures.until, position=figures.position),
+        starts_at=found.started_at or found.start_time,
+        ends_at=found.ended_at or found.ends_at,
+        server_time=datetime.now(UTC),
+    )
+    # The server's time is news each second and must not make every poll a full answer.
+    text = status.model_dump_json(exclude={"server_time"})
+    etag = f'"{hashlib.sha256(text.encode()).hexdigest()[:24]}"'
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
+    if etag in request.http.headers.get("If-None-Match", ""):
+        return Reply(body=None, status=304, headers=headers)
+    return Reply(body=status, status=200, headers=headers)
+
+
+@route(
+    "POST",
+    "/api/live-sessions/{session}/leave",
+    status=204,
+    roles=_IN_CLASS,
+    raises=(NotEnrolled, Removed, SeatsUnavailable),
+)
+async def leave_session(request: Request, session: LiveSessionId) -> None:
+    await request.services.seats.leave(request.user, session)
+
+
+async def _present(request: Request, session: LiveSession) -> LiveSessionOut:
+    figures = SeatFigures(taken=0, waiting=0, mine=SeatState.NONE)
+    # The session is still readable while the ledger is away; admission is what fails closed.
+    with contextlib.suppress(SeatsUnavailable):
+        figures = await request.services.seats.figures_of(session, request.user.id)
+    return _out(request, session, figures)
+
+
+def _out(request: Request, session: LiveSession, figures: SeatFigures) -> LiveSessionOut:
+    return LiveSessionOut(
+        id=session.id,
+        course_id=session.course_id,
+        course_title=session.course_title,
+        lesson_id=session.lesson_id,
+        title=session.title,
+        start_time=session.start_time,
+        timezone=session.timezone,
+        duration=session.duration,
+        max_students=session.max_students,
+        current_students=figures.taken,
+        status=session.shown_status.value,
+        cancel_reason=session.cancel_reason,
+        started_at=session.started_at,
+        ended_at=session.ended_at,
+        ends_at=session.ends_at,
+        provider=session.provider,
+        external_url=session.external_url,
+        is_staff=request.user.id in session.staff,
+    )
+
+
+async def _admit(request: Request, admission: Admission) -> JoinOut:
+    return JoinOut(
+        ticket=admission.ticket,
+        expires_in=admission.expires_in,
+        slot=admission.slot,
+        role="staff" if admission.is_staff else "student",
+        ice_servers=[],
+        session=await _present(request, admission.session),
+    )
+
+
+ROUTES = [
+    schedule_session,
+    list_sessions,
+    read_session,
+    change_session,
+    start_session,
+    end_session,
+    cancel_session,
+    join_session,
+    session_status,
+    leave_session,
+]
