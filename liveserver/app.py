@@ -1,0 +1,288 @@
+"""One web process: builds every long-lived object once, runs their tasks, closes them in reverse."""
+
+import asyncio
+import os
+import secrets
+import signal
+import ssl
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import redis.asyncio
+import socketio
+import structlog
+from aiohttp import web
+
+import api
+import api.operator
+from liveserver.config import Running, Settings
+from liveserver.errors import Unavailable
+from liveserver.services import Services
+from liveserver.services.accounts import Accounts, Limits
+from liveserver.services.attendance import Attendance
+from liveserver.services.classroom import Classroom
+from liveserver.services.courses import Courses
+from liveserver.services.enrollment import EnrollmentDesk
+from liveserver.services.live_sessions import LiveSessions
+from liveserver.services.passwords import PasswordHashing
+from liveserver.services.platform import Platform
+from liveserver.services.seats import Seats
+from liveserver.services.tokens import TokenSigner
+from liveserver.storage.bus import Bus
+from liveserver.storage.postgres import Database
+from liveserver.storage.presence import Presence
+from liveserver.storage.redis_client import connect
+from liveserver.storage.seats import Durations, SeatLedger
+from liveserver.storage.throttle import Throttle
+from signaling import hub
+from signaling.members import Members
+from signaling.rooms import Rooms
+from signaling.telling import Telling
+
+WEB_DIST = Path(__file__).parent.parent / "web" / "dist"
+_SECONDS_TO_WORKERS = 30.0
+_log = structlog.get_logger()
+
+
+class StoreUnfit(Exception):
+    """A configured server must not be used as it is; the text says why and what to change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """The stores of a process, open."""
+
+    database: Database
+    redis: redis.asyncio.Redis
+    ledger: SeatLedger
+    bus: Bus
+
+
+@asynccontextmanager
+async def open_storage(settings: Settings, running: Running) -> AsyncIterator[Storage]:
+    """Connect, load the seat functions, refuse a Redis that would evict seats (StoreUnfit)."""
+    database = await Database.open(running.database_url, settings.database.pool)
+    client = connect(running.redis_url, settings.redis.pool)
+    seats = settings.seats
+    ledger = SeatLedger(
+        client,
+        Durations(
+            lease=seats.lease_seconds * 1000,
+            grace=seats.grace_seconds * 1000,
+            reservation=seats.reservation_seconds * 1000,
+            offer=seats.offer_seconds * 1000,
+            wait=seats.lease_seconds * 1000,
+            stall=seats.stall_seconds * 1000,
+        ),
+    )
+    try:
+        await ledger.load()
+        unfit = await ledger.check_policy()
+        if unfit:
+            raise StoreUnfit(unfit)
+        yield Storage(database=database, redis=client, ledger=ledger, bus=Bus(client))
+    finally:
+        await client.aclose()
+        await database.close()
+
+
+@asynccontextmanager
+async def build_services(settings: Settings, running: Running, storage: Storage) -> AsyncIterator[Services]:
+    """Build every activity of a process."""
+    auth, live = settings.auth, settings.live
+    signer = TokenSigner(
+        storage.database,
+        secret=running.auth_secret,
+        keys_dir=auth.keys_dir,
+        access_seconds=auth.access_minutes * 60,
+    )
+    await signer.load()
+    hashing = PasswordHashing()
+    throttle = Throttle(storage.redis)
+    platform = Platform(storage.database)
+    presence = Presence(storage.redis)
+    accounts = Accounts(
+        storage.database,
+        signer,
+        hashing,
+        throttle,
+        storage.bus,
+        platform,
+        Limits(
+            idle=timedelta(days=auth.refresh_idle_days),
+            absolute=timedelta(days=auth.refresh_absolute_days),
+            grace=timedelta(seconds=auth.refresh_grace_seconds),
+            failed_logins=auth.failed_logins,
+            failed_login_minutes=auth.failed_login_minutes,
+            registrations_per_minute=auth.registrations_per_minute,
+        ),
+    )
+    attendance = Attendance(
+        storage.database, storage.ledger, storage.bus, gap=timedelta(seconds=live.gap_seconds)
+    )
+    seats = Seats(
+        storage.database,
+        storage.ledger,
+        presence,
+        attendance,
+        accounts,
+        signer,
+        throttle,
+        storage.bus,
+        reservation_seconds=settings.seats.reservation_seconds,
+    )
+    try:
+        yield Services(
+            accounts=accounts,
+            attendance=attendance,
+            classroom=Classroom(storage.database, storage.ledger, presence, seats, storage.bus),
+            courses=Courses(storage.database),
+            enrollment=EnrollmentDesk(storage.database),
+            live_sessions=LiveSessions(
+                storage.database,
+                storage.ledger,
+                presence,
+                attendance,
+                storage.bus,
+                start_window=timedelta(minutes=live.start_window_minutes),
+                max_duration=live.max_duration_minutes,
+                max_students=live.max_students,
+            ),
+            platform=platform,
+            seats=seats,
+        )
+    finally:
+        hashing.close()
+
+
+async def run(settings: Settings, running: Running, port: int) -> None:
+    """Serve until SIGTERM or SIGINT. The port opens once a class can be held."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with (
+        open_storage(settings, running) as storage,
+        build_services(settings, running, storage) as services,
+        asyncio.TaskGroup() as tasks,
+    ):
+        owned = _Tasks(tasks)
+        app = api.application(
+            services,
+            trusted_proxies=settings.http.trusted_proxies,
+            allowed_origins=_origins(settings),
+        )
+        sio = hub.server(app, _origins(settings))
+        api.serve_pages(app, WEB_DIST, settings.s3.public_endpoint or running.s3_endpoint)
+        rooms, telling = _signal(settings, running, services, storage, sio, owned)
+        await rooms.ready(_SECONDS_TO_WORKERS)
+        await services.live_sessions.reconcile()
+        owned.start(_reconcile(services), "reconcile")
+        runner = web.AppRunner(app, access_log=None, keepalive_timeout=60, shutdown_timeout=3)
+        await runner.setup()
+        site = web.TCPSite(runner, settings.http.host, port, ssl_context=_tls(settings), backlog=2048)
+        admin = await _open_admin(settings, storage, rooms)
+        try:
+            await site.start()
+            _log.info("web.ready", port=port)
+            await stop.wait()
+        finally:
+            await admin.cleanup()
+            await telling.drain()
+            await runner.cleanup()
+            owned.cancel()
+
+
+class _Tasks:
+    """The tasks of the process, by name; cancelled together."""
+
+    def __init__(self, group: asyncio.TaskGroup) -> None:
+        self._group = group
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self, work: Coroutine[None, None, None], name: str) -> None:
+        self._tasks.append(self._group.create_task(work, name=name))
+
+    def cancel(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+
+def _signal(
+    settings: Settings,
+    running: Running,
+    services: Services,
+    storage: Storage,
+    sio: socketio.AsyncServer,
+    tasks: _Tasks,
+) -> tuple[Rooms, Telling]:
+    """Wire the socket door: members, workers, and what is told to whom."""
+    node = f"{os.getpid()}-{secrets.token_hex(4)}"
+    members = Members()
+    rooms = Rooms([str(running.control_socket(n)) for n in range(running.workers)])
+    telling = Telling(sio, services, members, rooms, node=node, renew_seconds=settings.seats.renew_seconds)
+    rooms.listen(telling.worker_said, telling.worker_lost)
+    storage.bus.listen(telling.happened)
+    hub.Hub(
+        sio,
+        services,
+        members,
+        rooms,
+        telling,
+        node=node,
+        access_seconds=settings.auth.access_minutes * 60,
+    )
+    for n, worker in enumerate(rooms.workers):
+        tasks.start(worker.run(), f"worker-{n}")
+    tasks.start(storage.bus.run(), "bus")
+    tasks.start(telling.run(), "telling")
+    tasks.start(telling.watch(), "watch")
+    tasks.start(telling.renew(), "renew")
+    return rooms, telling
+
+
+async def _reconcile(services: Services) -> None:
+    while True:
+        await asyncio.sleep(1)
+        try:
+            await services.live_sessions.reconcile()
+        except Unavailable as error:
+            _log.warning("reconcile.unavailable", code=error.code)
+        except Exception:
+            _log.exception("reconcile.internal")
+
+
+async def _open_admin(settings: Settings, storage: Storage, rooms: Rooms) -> web.AppRunner:
+    async def redis_answers() -> None:
+        await storage.redis.ping()
+
+    async def workers_answer() -> None:
+        if not rooms.connected:
+            raise ConnectionError
+
+    checks = {
+        "postgres": storage.database.ping,
+        "redis": redis_answers,
+        "media": workers_answer,
+    }
+    runner = web.AppRunner(api.operator.application(checks), access_log=None)
+    await runner.setup()
+    if settings.http.admin_port:
+        await web.TCPSite(runner, settings.http.admin_host, settings.http.admin_port).start()
+    return runner
+
+
+def _origins(settings: Settings) -> frozenset[str]:
+    own = {settings.http.public_url.rstrip("/")} if settings.http.public_url else set()
+    return frozenset({*settings.http.allowed_origins, *own})
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if not settings.http.secure:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(settings.http.certificate, settings.http.key)
+    return context
