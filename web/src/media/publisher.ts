@@ -1,0 +1,121 @@
+import type { Source } from "../signaling/messages";
+import type { ClassroomSocket } from "../signaling/socket";
+
+const BITRATES: Record<Source, number> = {
+  camera: 1_500_000,
+  screen: 2_200_000,
+  microphone: 40_000,
+};
+
+interface Published {
+  id: number;
+  sdp: string;
+  refused: Record<string, string>;
+}
+
+/**
+ * The connection we send on: we offer, the server answers what it takes. One deed at a time; its owner sees to
+ * that. Closing it ends a deed that is under way with a ConnectionClosed.
+ */
+export class Publisher {
+  id: number | null = null;
+  private pc: RTCPeerConnection | null = null;
+  private abandon: () => void = () => undefined;
+  private abandoned: Promise<never> = new Promise(() => undefined);
+  private readonly sending = new Map<Source, RTCRtpTransceiver>();
+
+  constructor(
+    private readonly iceServers: RTCIceServer[],
+    private readonly onFailed: () => void,
+  ) {}
+
+  /** Send a track, in place of the source's last one. Throws PublishRefused with the server's code. */
+  async send(socket: ClassroomSocket, source: Source, track: MediaStreamTrack): Promise<void> {
+    const known = this.sending.get(source);
+    if (known) {
+      known.direction = "sendonly";
+      await known.sender.replaceTrack(track);
+    } else {
+      const transceiver = this.connection().addTransceiver(track, {
+        direction: "sendonly",
+        sendEncodings: [{ maxBitrate: BITRATES[source] }],
+      });
+      this.sending.set(source, transceiver);
+    }
+    await this.negotiate(socket);
+  }
+
+  /** Stop sending a source; its place is free for others. */
+  async stop(socket: ClassroomSocket, source: Source): Promise<void> {
+    const transceiver = this.sending.get(source);
+    if (!transceiver) return;
+    await transceiver.sender.replaceTrack(null);
+    transceiver.direction = "inactive";
+    await this.negotiate(socket);
+  }
+
+  /** Offer again: after a change, or with `restart` over a new network path. */
+  async negotiate(socket: ClassroomSocket, restart = false): Promise<void> {
+    const pc = this.pc;
+    if (!pc) return;
+    await this.step(pc.createOffer({ iceRestart: restart }).then((o) => pc.setLocalDescription(o)));
+    const sources: Record<string, Source> = {};
+    for (const [source, transceiver] of this.sending)
+      if (transceiver.mid !== null && transceiver.direction === "sendonly")
+        sources[transceiver.mid] = source;
+    const answer = await this.step(
+      socket.ask<Published>("media.publish", { sdp: pc.localDescription?.sdp ?? "", sources }),
+    );
+    this.id = answer.id;
+    await this.step(pc.setRemoteDescription({ type: "answer", sdp: answer.sdp }));
+    const refused = Object.values(answer.refused)[0];
+    if (refused) throw new PublishRefused(refused);
+  }
+
+  /** The server lost our connection: these tracks go over a new one. */
+  async again(
+    socket: ClassroomSocket,
+    tracks: ReadonlyMap<Source, MediaStreamTrack>,
+  ): Promise<void> {
+    this.close();
+    for (const [source, track] of tracks) await this.send(socket, source, track);
+  }
+
+  close(): void {
+    this.pc?.close();
+    this.pc = null;
+    this.id = null;
+    this.sending.clear();
+    this.abandon();
+  }
+
+  /** Await a step of a negotiation; what a closed connection promised never comes. */
+  private step<T>(work: Promise<T>): Promise<T> {
+    return Promise.race([work, this.abandoned]);
+  }
+
+  private connection(): RTCPeerConnection {
+    if (this.pc) return this.pc;
+    const pc = new RTCPeerConnection({ iceServers: this.iceServers, bundlePolicy: "max-bundle" });
+    pc.addEventListener("connectionstatechange", () => {
+      if (pc.connectionState === "failed") this.onFailed();
+    });
+    this.pc = pc;
+    this.abandoned = new Promise((_, reject) => {
+      this.abandon = () => {
+        reject(new ConnectionClosed());
+      };
+    });
+    this.abandoned.catch(() => undefined);
+    return pc;
+  }
+}
+
+export class PublishRefused extends Error {
+  constructor(readonly code: string) {
+    super(code);
+  }
+}
+
+/** The connection was closed under a negotiation. */
+export class ConnectionClosed extends Error {}

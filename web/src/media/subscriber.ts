@@ -1,0 +1,83 @@
+import type { ClassroomSocket } from "../signaling/socket";
+import { ConnectionClosed } from "./publisher";
+
+export type LinkState = "connecting" | "connected" | "disconnected" | "failed";
+
+/** The connection we watch on: the server offers every place of the stage once, and fills them. */
+export class Subscriber {
+  id: number | null = null;
+  /** Tracks by section; a place keeps its track whoever stands there. */
+  readonly tracks = new Map<string, MediaStreamTrack>();
+  private pc: RTCPeerConnection | null = null;
+  private abandon: () => void = () => undefined;
+  private abandoned: Promise<never> = new Promise(() => undefined);
+
+  constructor(
+    private readonly iceServers: RTCIceServer[],
+    private readonly onTracks: () => void,
+    private readonly onState: (state: LinkState) => void,
+  ) {}
+
+  /** Watch over a new connection. */
+  async open(socket: ClassroomSocket): Promise<void> {
+    this.close();
+    const pc = new RTCPeerConnection({ iceServers: this.iceServers, bundlePolicy: "max-bundle" });
+    this.pc = pc;
+    this.abandoned = new Promise((_, reject) => {
+      this.abandon = () => {
+        reject(new ConnectionClosed());
+      };
+    });
+    this.abandoned.catch(() => undefined);
+    pc.addEventListener("track", ({ track, transceiver }) => {
+      if (transceiver.mid !== null) this.tracks.set(transceiver.mid, track);
+      this.onTracks();
+    });
+    pc.addEventListener("connectionstatechange", () => {
+      if (this.pc === pc) this.onState(stateOf(pc.connectionState));
+    });
+    this.onState("connecting");
+    await this.negotiate(socket, pc, false);
+  }
+
+  /** Find a new network path on the same keys; the picture goes on where it was. */
+  async restart(socket: ClassroomSocket): Promise<void> {
+    if (this.pc) await this.negotiate(socket, this.pc, true);
+  }
+
+  private async negotiate(
+    socket: ClassroomSocket,
+    pc: RTCPeerConnection,
+    restart: boolean,
+  ): Promise<void> {
+    const offer = await socket.ask<{ id: number; sdp: string }>("media.subscribe", { restart });
+    if (this.pc !== pc) throw new ConnectionClosed();
+    this.id = offer.id;
+    const answered = pc
+      .setRemoteDescription({ type: "offer", sdp: offer.sdp })
+      .then(() => pc.createAnswer())
+      .then((answer) => pc.setLocalDescription(answer));
+    // What a closed connection promised never comes.
+    await Promise.race([answered, this.abandoned]);
+    await socket.ask("media.answer", { sdp: pc.localDescription?.sdp ?? "" });
+  }
+
+  /** Figures of the running connection, for tests and for a person who asks. */
+  async stats(): Promise<RTCStatsReport | null> {
+    return this.pc ? this.pc.getStats() : null;
+  }
+
+  close(): void {
+    this.pc?.close();
+    this.pc = null;
+    this.id = null;
+    this.tracks.clear();
+    this.abandon();
+  }
+}
+
+function stateOf(state: RTCPeerConnectionState): LinkState {
+  if (state === "connected") return "connected";
+  if (state === "failed" || state === "closed") return "failed";
+  return state === "disconnected" ? "disconnected" : "connecting";
+}

@@ -1,0 +1,208 @@
+import { DeviceError, openDevice, openScreen, type DeviceProblem } from "../../media/devices";
+import { ConnectionClosed, Publisher, PublishRefused } from "../../media/publisher";
+import { Subscriber, type LinkState } from "../../media/subscriber";
+import { SocketRefusal, type Source, type Welcome } from "../../signaling/messages";
+import type { ClassroomSocket } from "../../signaling/socket";
+
+export type MediaNotice = "mutedByTeacher" | "floorFull" | DeviceProblem | "failed";
+
+export interface MediaState {
+  /** Tracks of the connection we watch on, by section. */
+  tracks: ReadonlyMap<string, MediaStreamTrack>;
+  link: LinkState;
+  /** Our own tracks that are being sent. */
+  sending: ReadonlyMap<Source, MediaStreamTrack>;
+  muted: boolean;
+}
+
+export const NO_MEDIA: MediaState = {
+  tracks: new Map(),
+  link: "connecting",
+  sending: new Map(),
+  muted: false,
+};
+
+const TRY_AGAIN_MS = 2_000;
+const LINK_PATIENCE_MS = 1_500;
+
+/** What one person sends and sees in a class: two connections, and the way back when one is lost. */
+export class ClassMedia {
+  private state: MediaState = NO_MEDIA;
+  private queue: Promise<unknown> = Promise.resolve();
+  readonly subscriber: Subscriber;
+  readonly publisher: Publisher;
+
+  constructor(
+    /** The socket that is open now: connections outlive it. */
+    private readonly socket: () => ClassroomSocket | null,
+    private readonly changed: (state: MediaState) => void,
+    private readonly notify: (notice: MediaNotice) => void,
+  ) {
+    this.subscriber = new Subscriber(
+      [],
+      () => {
+        this.set({ tracks: new Map(this.subscriber.tracks) });
+      },
+      (link) => {
+        this.set({ link });
+        if (link === "failed" || link === "disconnected") this.findNewPath();
+      },
+    );
+    this.publisher = new Publisher([], () => {
+      void this.negotiating((socket) => this.publisher.negotiate(socket, true));
+    });
+  }
+
+  private set(change: Partial<MediaState>): void {
+    this.state = { ...this.state, ...change };
+    this.changed(this.state);
+  }
+
+  // Connections: one deed at a time, or one would close what another negotiates.
+
+  private inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.queue.then(work);
+    this.queue = turn.catch(() => undefined);
+    return turn;
+  }
+
+  /** After a welcome: what the server still has of this page goes on, the rest is opened anew. */
+  async resume(known: Welcome["media"]): Promise<void> {
+    await this.negotiating(async (socket) => {
+      const stale = known.publish !== this.publisher.id;
+      if (known.subscribe === null || known.subscribe !== this.subscriber.id)
+        await this.subscriber.open(socket);
+      if (this.state.sending.size && stale) await this.publisher.again(socket, this.state.sending);
+    });
+  }
+
+  /** The media server was replaced. */
+  async negotiateAnew(): Promise<void> {
+    await this.negotiating(async (socket) => {
+      await this.subscriber.open(socket);
+      await this.publisher.again(socket, this.state.sending);
+    });
+  }
+
+  /** The server closed one of the connections. */
+  async connectionClosed(kind: string, id: number): Promise<void> {
+    await this.negotiating(async (socket) => {
+      if (kind === "subscribe" && id === this.subscriber.id) await this.subscriber.open(socket);
+      if (kind === "publish" && id === this.publisher.id)
+        await this.publisher.again(socket, this.state.sending);
+    });
+  }
+
+  private async negotiating(work: (socket: ClassroomSocket) => Promise<void>): Promise<void> {
+    const socket = this.socket();
+    if (!socket) return;
+    try {
+      await this.inTurn(() => work(socket));
+    } catch (error) {
+      const code = error instanceof SocketRefusal ? error.refused.code : "";
+      if (code === "media_unavailable")
+        window.setTimeout(() => void this.negotiateAnew(), TRY_AGAIN_MS);
+      // A lost socket is no fault of the media: the next welcome resumes it.
+      else if (socket.connected && !(error instanceof ConnectionClosed)) this.notify("failed");
+    }
+  }
+
+  /** The network changed under us: ICE restarts until it is found again. */
+  private findNewPath(): void {
+    window.setTimeout(() => {
+      if (this.state.link === "disconnected" || this.state.link === "failed")
+        void this.negotiating(async (socket) => {
+          await this.subscriber.restart(socket);
+          await this.publisher.negotiate(socket, true);
+        });
+    }, LINK_PATIENCE_MS);
+  }
+
+  // What we send
+
+  async toggle(source: Source, deviceId?: string): Promise<void> {
+    if (source === "microphone" && this.state.sending.has("microphone"))
+      await this.setMuted(!this.state.muted);
+    else if (this.state.sending.has(source)) await this.stop(source);
+    else await this.start(source, deviceId);
+  }
+
+  async start(source: Source, deviceId?: string): Promise<void> {
+    const socket = this.socket();
+    if (!socket) return;
+    let track: MediaStreamTrack | null;
+    try {
+      track = source === "screen" ? await openScreen() : await openDevice(source, deviceId);
+    } catch (error) {
+      this.notify(error instanceof DeviceError ? error.problem : "failed");
+      return;
+    }
+    if (track) await this.send(socket, source, track);
+  }
+
+  private async send(
+    socket: ClassroomSocket,
+    source: Source,
+    track: MediaStreamTrack,
+  ): Promise<void> {
+    track.addEventListener("ended", () => void this.stop(source));
+    // Known before it is negotiated: a connection opened anew meanwhile takes it along.
+    this.set({
+      sending: new Map(this.state.sending).set(source, track),
+      ...(source === "microphone" ? { muted: false } : {}),
+    });
+    try {
+      await this.inTurn(() => this.publisher.send(socket, source, track));
+    } catch (error) {
+      if (error instanceof ConnectionClosed || !socket.connected) return;
+      await this.stop(source);
+      const full = error instanceof PublishRefused && error.code === "floor_full";
+      this.notify(full ? "floorFull" : "failed");
+    }
+  }
+
+  async stop(source: Source): Promise<void> {
+    const sending = new Map(this.state.sending);
+    sending.get(source)?.stop();
+    sending.delete(source);
+    this.set({ sending });
+    await this.negotiating((socket) => this.publisher.stop(socket, source));
+  }
+
+  /** Stop every source that is not allowed any more. */
+  keepOnly(allowed: readonly Source[]): void {
+    for (const source of this.state.sending.keys())
+      if (!allowed.includes(source)) void this.stop(source);
+  }
+
+  async setMuted(muted: boolean): Promise<void> {
+    const track = this.state.sending.get("microphone");
+    if (!track) return;
+    track.enabled = !muted;
+    this.set({ muted });
+    await this.socket()
+      ?.ask("media.pause", { source: "microphone", paused: muted })
+      .catch(() => undefined);
+  }
+
+  /** The teacher stopped a source of ours. */
+  mutedByTeacher(source: Source): void {
+    if (source === "microphone") {
+      const track = this.state.sending.get("microphone");
+      if (track) track.enabled = false;
+      this.set({ muted: true });
+    } else {
+      void this.stop(source);
+    }
+    this.notify("mutedByTeacher");
+  }
+
+  close(): void {
+    this.subscriber.close();
+    this.publisher.close();
+    this.state.sending.forEach((track) => {
+      track.stop();
+    });
+    this.set(NO_MEDIA);
+  }
+}

@@ -1,0 +1,142 @@
+import { Button, Stack, Text } from "@mantine/core";
+import { IconBroadcast, IconVolume } from "@tabler/icons-react";
+import { useEffect, useRef, useState } from "react";
+import { useTranslation } from "react-i18next";
+import type { Slot } from "../../signaling/messages";
+import type { ClassState } from "./class-session";
+import classes from "./classroom.module.css";
+
+interface Picture {
+  key: string;
+  track: MediaStreamTrack;
+  label: string;
+  /** A screen is shown whole; a face may be cropped. */
+  whole: boolean;
+  mine: boolean;
+}
+
+/** What is to be seen: the screen or the teacher large, everybody else on the stage beside. */
+export function Stage({ state }: { state: ClassState }) {
+  const { t } = useTranslation();
+  const pictures = picturesOf(state, t("room.you"), t("room.screenOf"));
+  const [large, ...small] = pictures;
+  if (!large)
+    return (
+      <Stack align="center" justify="center" h="100%" gap="xs" c="pine.1">
+        <IconBroadcast size={40} />
+        <Text ta="center">{t(emptyStage(state))}</Text>
+      </Stack>
+    );
+  return (
+    <div className={classes.pictures} data-small={small.length}>
+      <PictureView key={large.key} picture={large} large />
+      {small.length > 0 && (
+        <div className={classes.small}>
+          {small.map((picture) => (
+            <PictureView key={picture.key} picture={picture} />
+          ))}
+        </div>
+      )}
+    </div>
+  );
+}
+
+function emptyStage(state: ClassState) {
+  if (state.me?.role !== "staff") return "room.waitingTeacher";
+  return state.sending.has("camera") ? "room.startingCamera" : "room.yourCameraIsOff";
+}
+
+function picturesOf(state: ClassState, you: string, screenOf: string): Picture[] {
+  const nameOf = (id: string) => state.attendees.get(id)?.name ?? "";
+  const shown = (slot: Slot): Picture[] => {
+    if (slot.participant === null || slot.kind !== "video" || slot.paused) return [];
+    const mine = slot.participant === state.me?.userId;
+    const track = mine ? state.sending.get(slot.source) : state.tracks.get(slot.mid);
+    if (!track) return [];
+    const name = mine ? you : nameOf(slot.participant);
+    const whole = slot.source === "screen";
+    return [
+      {
+        key: `${slot.mid}-${slot.participant}`,
+        track,
+        label: whole ? `${screenOf} · ${name}` : name,
+        whole,
+        mine: mine && !whole,
+      },
+    ];
+  };
+  // The order of the places is the order of importance: screen, teacher, students.
+  return state.slots.flatMap(shown);
+}
+
+function PictureView({ picture, large = false }: { picture: Picture; large?: boolean }) {
+  const video = useRef<HTMLVideoElement>(null);
+  useEffect(() => {
+    const element = video.current;
+    if (!element) return;
+    element.srcObject = new MediaStream([picture.track]);
+    element.play().catch(() => undefined);
+  }, [picture.track]);
+  return (
+    <figure className={large ? classes.large : classes.tile} data-whole={picture.whole}>
+      <video ref={video} autoPlay muted playsInline data-mine={picture.mine} />
+      <figcaption dir="auto">{picture.label}</figcaption>
+    </figure>
+  );
+}
+
+/** What is to be heard: every microphone on the stage but our own. */
+export function Sound({ state }: { state: ClassState }) {
+  const { t } = useTranslation();
+  const [blocked, setBlocked] = useState(false);
+  const heard = state.slots.flatMap((slot) => {
+    const track = state.tracks.get(slot.mid);
+    const foreign = slot.participant !== null && slot.participant !== state.me?.userId;
+    return slot.kind === "audio" && foreign && track ? [{ mid: slot.mid, track }] : [];
+  });
+  const unblock = () => {
+    document.querySelectorAll("audio").forEach((element) => void element.play());
+    setBlocked(false);
+  };
+  return (
+    <>
+      {heard.map(({ mid, track }) => (
+        <Voice
+          key={mid}
+          track={track}
+          onBlocked={() => {
+            setBlocked(true);
+          }}
+        />
+      ))}
+      {blocked && (
+        <Button
+          className={classes.unblock ?? ""}
+          color="amber.5"
+          c="black"
+          leftSection={<IconVolume size={18} />}
+          onClick={unblock}
+        >
+          {t("room.sound")}
+        </Button>
+      )}
+    </>
+  );
+}
+
+function Voice({ track, onBlocked }: { track: MediaStreamTrack; onBlocked: () => void }) {
+  const audio = useRef<HTMLAudioElement>(null);
+  const blocked = useRef(onBlocked);
+  useEffect(() => {
+    blocked.current = onBlocked;
+  });
+  useEffect(() => {
+    const element = audio.current;
+    if (!element) return;
+    element.srcObject = new MediaStream([track]);
+    element.play().catch((error: unknown) => {
+      if (error instanceof DOMException && error.name === "NotAllowedError") blocked.current();
+    });
+  }, [track]);
+  return <audio ref={audio} autoPlay />;
+}
