@@ -1,0 +1,49 @@
+"""Real browsers with fake cameras."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright
+
+from tests.browser import chromium
+from tests.product import PASSWORD, Product
+
+OpenPage = Callable[..., Awaitable[Page]]
+
+
+@pytest.fixture(scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        running = await playwright.chromium.launch(
+            executable_path=chromium.find(), args=chromium.FLAGS, ignore_default_args=["--headless"]
+        )
+        yield running
+        await running.close()
+
+
+@pytest.fixture
+async def open_page(browser: Browser, product: Product) -> AsyncIterator[OpenPage]:
+    """A page of somebody who is signed in, in a browser context of their own; a fault fails the test."""
+    contexts = []
+    faults: list[str] = []
+
+    async def open_one(email: str, *, process: int = 0, language: str = "en", width: int = 1280) -> Page:
+        context = await browser.new_context(
+            permissions=["camera", "microphone"],
+            locale=language,
+            viewport={"width": width, "height": 800},
+        )
+        contexts.append(context)
+        page = await context.new_page()
+        page.on("pageerror", lambda error: faults.append(f"{email}: {error}"))
+        await page.goto(product.url(process) + "/sign-in")
+        await page.fill("input[type=email]", email)
+        await page.fill("input[type=password]", PASSWORD)
+        await page.click("button[type=submit]")
+        await page.wait_for_url("**/classes")
+        return page
+
+    yield open_one
+    for context in contexts:
+        await context.close()
+    assert not faults, faults
