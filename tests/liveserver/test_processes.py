@@ -141,7 +141,7 @@ async def test_a_class_lives_through_the_death_of_each_server(tmp_path: Path) ->
             _named(product, "postgres", "-D").kill()
             await _answers_again(school, student)
             assert socket_.client.connected
-            await school.database.close()
+            school.database.terminate()  # its server is dead: there is nobody to say goodbye to
 
 
 async def _joins_again(school: School, who: Person, session: str) -> None:
