@@ -7,7 +7,7 @@ worker is on another host: to come).
     answer    [id, true, result]  or  [id, false, code, sentence]
     event     [0, name, {facts}]
 
-Methods: attach, detach, publish, subscribe, answer, grant, revoke, mute, close_room, slots, stats.
+Methods: attach, detach, publish, subscribe, answer, grant, revoke, mute, close_room, slots, occupants, stats.
 Events: slots, transport. Sources are camera, microphone, screen; a slot is a place of the stage.
 """
 
@@ -196,6 +196,11 @@ class WorkerClient:
 
     async def slots(self, room: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = await self._call("slots", room=room)
+        return found
+
+    async def occupants(self) -> dict[str, dict[str, int]]:
+        """Return everybody in every room, with the fence of their entrance."""
+        found: dict[str, dict[str, int]] = await self._call("occupants")
         return found
 
     async def stats(self) -> dict[str, Any]:

@@ -103,8 +103,11 @@ class Producer:
         self._take(payload, marker, sequence, timestamp, now)
 
     def on_rtx(self, payload: bytes, marker: int, timestamp: int, now: float) -> None:
-        """A retransmission (RFC 4588). Browsers also probe bandwidth with it: empty, or seen before."""
-        if len(payload) > 2:
+        """A retransmission (RFC 4588). Browsers also probe bandwidth with it: empty, or seen before.
+
+        Of audio none is asked for, so none is taken: what was here before could not be told apart.
+        """
+        if self._missing is not None and len(payload) > 2:
             sequence = payload[0] << 8 | payload[1]
             self._take(payload[2:], marker, sequence, timestamp, now)
 

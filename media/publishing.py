@@ -183,10 +183,15 @@ class PublishTransport(Transport):
             producer = self._rtx[ssrc]
         elif producer is None and not (self._mid_extension and self._has_room()):
             return
+        if not self.allowance.media(ssrc, len(data)):
+            self._wiring.mux.dropped["peer_limit"] += 1
+            return
         unprotector = self._wiring.unprotector
         size = unprotector.rtp(self._srtp_in, data)
         if not size:
             self.forged += 1
+            if producer is None:
+                self.allowance.forget(ssrc)
             return
         view = unprotector.view
         if producer is None:  # authentic, and of an SSRC the offer did not name

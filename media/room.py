@@ -294,6 +294,9 @@ class Room:
                 else everybody
             )
 
+    def _watchers(self) -> list[SubscribeTransport]:
+        return [one.subscribe for one in self.participants.values() if one.subscribe is not None]
+
     def _by_tcp(self, packet: bytes, mid: str) -> None:
         if self._tcp:
             holder = self._by_mid[mid].holder
@@ -332,7 +335,12 @@ class Room:
                 transport.tick(now)
 
     def tick_fast(self, now: float) -> None:
-        """Every 20 ms: ask again for what is missing."""
+        """Every 20 ms: ask again for what is missing, and send to where viewers have moved."""
+        moved = [one for one in self._watchers() if one.moved]
+        if moved:
+            for one in moved:
+                one.moved = False
+            self._someone_watches()
         for participant in self.participants.values():
             if participant.publish is not None:
                 participant.publish.tick_fast(now)

@@ -19,6 +19,7 @@ PAYLOAD_TYPES = {"audio": 111, "video": 96}
 RTX_PAYLOAD_TYPE = 97
 _RING = 512
 _LONGEST_BURST = 16
+_LONGEST_GAP = 200  # packets that may be missing in a row before the numbers are joined up
 _BURST_SECONDS = 0.002  # how long a frame's first packet may wait for its last
 _FRAME = {"audio": AUDIO_CLOCK // 50, "video": VIDEO_CLOCK // 30}
 
@@ -113,6 +114,11 @@ class Slot:
         elif self._newcomer and self._is_from_before(sequence):
             return
         out = (sequence + self._add_sequence) & 0xFFFF
+        if _LONGEST_GAP < (out - self._last_sequence) & 0xFFFF < 0x8000:
+            # A viewer who misses a few such leaps counts SRTP's roll-overs wrongly for good.
+            self._resync = True
+            self.forward(payload, marker, sequence, timestamp)
+            return
         stamp = (timestamp + self._add_timestamp) & 0xFFFFFFFF
         if self._video:
             payload = self._vp8.rewrite(payload)
@@ -127,6 +133,10 @@ class Slot:
             self._on_packet(packet, self.place.mid)
             return
         self._ring[out % _RING] = (out, packet)
+        self._gather(packet, marker)
+
+    def _gather(self, packet: bytes, marker: int) -> None:
+        """Hold a packet back until its frame is whole, or for two milliseconds."""
         self._burst.append(packet)
         if marker or len(self._burst) >= _LONGEST_BURST:
             self.flush()

@@ -47,9 +47,6 @@ class SubscribeTransport(Transport):
     def on_connected(self) -> None:
         self._on_ready()
 
-    def on_moved(self) -> None:
-        self._on_ready()
-
     def on_report(self, report: rtcp.Report) -> None:
         if isinstance(report, rtcp.Nack):
             self._resend(report)

@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from media import rtcp
+from media.allowance import Allowance
 from media.dtls import Certificate, Dtls, DtlsFailed
 from media.ice import DISCONNECTED_AFTER, LOST_AFTER, IceLite, Path
 from media.mux import Mux
@@ -46,6 +47,8 @@ class Transport:
         self.state = "new"
         self.malformed: Counter[str] = Counter()  # of the peer itself, in this second
         self.forged = 0  # of whoever writes its address on a datagram
+        self.allowance = Allowance()
+        self.moved = False  # at another address since the room last aimed
         self._wiring = wiring
         self._on_state = on_state
         self._ice = IceLite(wiring.tag)
@@ -121,6 +124,8 @@ class Transport:
         return self._srtp_out, self._ice.selected
 
     def on_check(self, data: bytes, path: Path, address: tuple[str, int]) -> bytes | None:
+        if not self.allowance.check():
+            return None
         before = self._ice.selected
         reply = self._ice.answer(data, path, address, time.monotonic())
         for forgotten in self._ice.take_forgotten():
@@ -132,16 +137,16 @@ class Transport:
         if reply is not None:
             if self.state == "disconnected":
                 self._change("connected")
-            if before != self._ice.selected and self.connected:
-                self.on_moved()
+            if before != self._ice.selected:
+                self.moved = True
         return reply
 
     def on_path_lost(self, path: Path) -> None:
         """A TCP connection of the peer's is gone."""
         before = self._ice.selected
         self._ice.forget(path)
-        if before != self._ice.selected and self.connected:
-            self.on_moved()
+        if before != self._ice.selected:
+            self.moved = True
 
     def on_dtls(self, data: bytes) -> None:
         self._dtls.feed(data)
@@ -152,12 +157,7 @@ class Transport:
             return
         try:
             if 192 <= data[1] <= 223:
-                plain = self._wiring.unprotector.rtcp(self._srtp_in, data)
-                if plain:
-                    for report in rtcp.parse(plain):
-                        self.on_report(report)
-                else:
-                    self.forged += 1
+                self._on_rtcp(data)
             else:
                 self.on_rtp(data)
         except ValueError as error:  # RtpError, RtcpError: an authenticated peer sends nonsense
@@ -165,6 +165,19 @@ class Transport:
             if self.malformed.total() > _MALFORMED_PER_SECOND:
                 _log.warning("transport.malformed", counts=dict(self.malformed))
                 self.close()
+
+    def _on_rtcp(self, data: bytes) -> None:
+        ssrc = data[4:8]
+        if not self.allowance.report(ssrc):
+            self._wiring.mux.dropped["peer_limit"] += 1
+            return
+        plain = self._wiring.unprotector.rtcp(self._srtp_in, data)
+        if not plain:
+            self.forged += 1
+            self.allowance.forget(ssrc)
+            return
+        for report in rtcp.parse(plain):
+            self.on_report(report)
 
     def on_rtp(self, data: bytes) -> None:
         """Media from a peer that has no right to send any is not even decrypted."""
@@ -174,9 +187,6 @@ class Transport:
 
     def on_connected(self) -> None:
         """The keys are there."""
-
-    def on_moved(self) -> None:
-        """The peer is at another address now."""
 
     def send_raw(self, data: bytes) -> None:
         path = self._ice.selected
@@ -206,6 +216,11 @@ class Transport:
     def tick(self, now: float) -> None:
         """Once a second: consent (RFC 7675) and patience with a peer that never came."""
         self.malformed.clear()
+        self.allowance.next_second()
+        if self.allowance.exhausted:
+            _log.warning("transport.misbehaves", id=self.id)
+            self.close()
+            return
         silent = self.silent_for(now)
         if silent > LOST_AFTER or (self.state == "new" and now - self._made_at > _SECONDS_TO_CONNECT):
             self.close()
@@ -217,6 +232,9 @@ class Transport:
         if self.state == "closed":
             return
         self._wiring.mux.forget(self)
+        for path in self._ice.paths:
+            if isinstance(path, TcpPath) and path is not self._ice.selected:
+                path.close()
         self._closing = asyncio.create_task(self._say_goodbye(), name="dtls-close")
         self._change("closed")
 

@@ -260,6 +260,12 @@ class Worker:
     def slots(self, _owner: object, *, room: str) -> list[dict[str, Any]]:
         return self._room(room).slots()
 
+    def occupants(self, _owner: object) -> dict[str, dict[str, int]]:
+        return {
+            name: {one.id: one.fence for one in room.participants.values()}
+            for name, room in self._rooms.items()
+        }
+
     def stats(self, _owner: object) -> dict[str, Any]:
         sender = self._mux.sender
         return {
@@ -288,6 +294,7 @@ _METHODS: dict[str, Callable[..., Any]] = {
         Worker.mute,
         Worker.close_room,
         Worker.slots,
+        Worker.occupants,
         Worker.stats,
     )
 }
