@@ -21,7 +21,9 @@ from liveserver.errors import Invalid, MediaUnavailable, Refusal, SeatExpired, T
 from liveserver.models.live_sessions import Entrance
 from liveserver.services import Services
 from liveserver.services.classroom import attendee_json
+from signaling.account import NAMESPACE as ACCOUNT
 from signaling.classroom import EVENTS, ClassroomDoor
+from signaling.links import Links
 from signaling.members import Member, Members
 from signaling.rooms import Rooms, asked
 from signaling.telling import Telling
@@ -30,10 +32,11 @@ NAMESPACE = "/classroom"
 PING_INTERVAL, PING_TIMEOUT = 5, 20
 _LARGEST_MESSAGE = 64 * 1024
 _LONGEST_DEVICE = 64
+_PING_SLACK = 2.0  # seconds a slow link may answer late
 _log = structlog.get_logger()
 
 
-def server(app: web.Application, allowed_origins: frozenset[str]) -> socketio.AsyncServer:
+def server(app: web.Application, allowed_origins: frozenset[str], links: Links) -> socketio.AsyncServer:
     """Return the Socket.IO server, websocket only, on /socket.io of `app`."""
 
     def is_allowed(origin: str, environ: Mapping[str, Any]) -> bool:
@@ -52,17 +55,30 @@ def server(app: web.Application, allowed_origins: frozenset[str]) -> socketio.As
         ping_timeout=PING_TIMEOUT,
         http_compression=False,
         always_connect=False,
-        namespaces=[NAMESPACE],
+        namespaces=[NAMESPACE, ACCOUNT],
         serializer=_TextPacket,
     )
+    sio.links = links
     sio.attach(app)
     return sio
 
 
 class _Server(socketio.AsyncServer):  # type: ignore[misc]
-    """Refuses what python-socketio would pass on: a client's event may not be named like one of its own
-    (`connect`, `disconnect`), and must be a name.
+    """Notes its connections, and refuses what python-socketio would pass on: a client's event may not be
+    named like one of its own (`connect`, `disconnect`), and must be a name.
     """
+
+    links: Links
+
+    async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
+        self.links.open(eio_sid, self.eio.sockets[eio_sid])
+        await super()._handle_eio_connect(eio_sid, environ)
+
+    async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
+        try:
+            await super()._handle_eio_disconnect(eio_sid, reason)
+        finally:
+            self.links.forget(eio_sid)
 
     async def _handle_event(self, eio_sid: str, namespace: str | None, id: Any, data: Any) -> None:  # noqa: A002
         named = isinstance(data, list) and bool(data) and isinstance(data[0], str)
@@ -93,6 +109,7 @@ class Hub(socketio.AsyncNamespace):  # type: ignore[misc]
         *,
         node: str,
         access_seconds: int,
+        links: Links,
     ) -> None:
         super().__init__(NAMESPACE)
         self._sio = sio
@@ -103,6 +120,7 @@ class Hub(socketio.AsyncNamespace):  # type: ignore[misc]
         self._door = ClassroomDoor(services, rooms, members)
         self._node = node
         self._access_seconds = access_seconds
+        self._links = links
         sio.register_namespace(self)
 
     async def trigger_event(self, event: str, *args: Any) -> Any:
@@ -117,6 +135,7 @@ class Hub(socketio.AsyncNamespace):  # type: ignore[misc]
 
     async def _connect(self, sid: str, environ: Mapping[str, Any], auth: Any = None) -> None:
         language = str(environ.get("HTTP_ACCEPT_LANGUAGE", ""))[:2]
+        link = self._links.get(self._eio_sid(sid))
         try:
             ticket, device = _credentials(auth)
             entrance = await self._services.seats.confirm(ticket, conn_id=sid, node=self._node)
@@ -124,11 +143,17 @@ class Hub(socketio.AsyncNamespace):  # type: ignore[misc]
                 await self._admit(sid, entrance, device)
             except BaseException:
                 # python-socketio tells nobody of a socket it refused: without this the seat stayed.
-                self._members.remove(sid)
+                member = self._members.remove(sid)
                 with contextlib.suppress(Refusal):
                     await self._services.seats.drop(entrance.seat, silent_for=0)
+                if member is not None and not self._members.has_newer(member):
+                    await self._telling.detach(member)
                 raise
+            if link is not None:
+                link.entered = True
         except Refusal as refusal:
+            if link is not None:
+                link.refused += 1
             _log.info("socket.refused", code=refusal.code, language=language)
             raise Refusing(refusal.code, _explain(refusal)) from None
         except Exception:
@@ -201,23 +226,25 @@ class Hub(socketio.AsyncNamespace):  # type: ignore[misc]
             # Seated, heard of, able to chat; `media.lost` and its retry bring the rest.
             return {"publish": None, "subscribe": None}
 
-    async def _disconnect(self, sid: str, reason: str) -> None:
-        member = self._members.remove(sid)
+    async def _disconnect(self, sid: str, _reason: str) -> None:
+        """The socket is gone. While media of theirs is heard they are still here: telling.py drops them
+        when it ends.
+        """
+        member = self._members.get(sid)
         if member is None or member.leaving:
+            self._members.remove(sid)
             return
-        socket_silent = PING_TIMEOUT if reason == "ping timeout" else 0.0
-        silent = socket_silent
-        try:
-            media_silent = await asked(self._rooms.worker(member.room).silent_for(member.room, member.name))
-            if media_silent is not None:
-                silent = min(socket_silent, media_silent)
-        except Refusal:
-            pass  # no media of theirs to go by
-        try:
-            if await self._services.seats.drop(member.seat, silent_for=silent):
-                await self._services.classroom.away(member.seat, member.user)
-        except Refusal as refusal:
-            _log.warning("seat.drop_failed", code=refusal.code)  # the lease runs out instead
+        now = time.monotonic()
+        link = self._links.get(self._eio_sid(sid))
+        # Who is well answers a ping every five seconds. Silence longer than that is a link that had failed
+        # before it was closed; shorter, and the closing itself is the last that was heard.
+        heard_at = link.heard_at if link is not None else now
+        member.lost_at = heard_at if now - heard_at > PING_INTERVAL + _PING_SLACK else now
+        await self._telling.lost(member)
+
+    def _eio_sid(self, sid: str) -> str | None:
+        eio_sid: str | None = self._sio.manager.eio_sid_from_sid(sid, NAMESPACE)
+        return eio_sid
 
     # Events
 
@@ -226,8 +253,7 @@ class Hub(socketio.AsyncNamespace):  # type: ignore[misc]
         if member is None:
             await self._sio.disconnect(sid, namespace=NAMESPACE)
             return {"error": {"code": SeatExpired.code}}
-        member.heard_at = time.monotonic()
-        if not member.may(event, member.heard_at):
+        if not member.may(event, time.monotonic()):
             if member.breach():
                 await self._sio.disconnect(sid, namespace=NAMESPACE)
             return {"error": _explain(TooMany(retryAfter=1))}

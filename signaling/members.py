@@ -1,6 +1,5 @@
 """Who is connected to this process, by socket and by class."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -50,7 +49,8 @@ class Member:
     warned: bool = False
     leaving: bool = False
     breaches: int = 0
-    heard_at: float = field(default_factory=time.monotonic)
+    socket_lost_at: float | None = None
+    lost_at: float | None = None  # when its socket was last heard of; media may still be
     events: Bucket = field(default_factory=lambda: Bucket(_PER_SECOND, _BURST))
     negotiation: Bucket = field(default_factory=lambda: Bucket(_NEGOTIATED_PER_SECOND, _NEGOTIATED_BURST))
     chat: Bucket = field(default_factory=lambda: Bucket(_CHAT_PER_SECOND, _CHAT_BURST))
@@ -91,6 +91,13 @@ class Members:
 
     def __iter__(self) -> Iterator[Member]:
         return iter(list(self._by_sid.values()))
+
+    def has_newer(self, member: Member) -> bool:
+        """Say whether the same person came into the same class again since."""
+        return any(
+            one.room == member.room and one.seat.rank > member.seat.rank
+            for one in self.of_user(member.seat.user_id)
+        )
 
     def of(self, session_id: LiveSessionId) -> list[Member]:
         return [member for member in self if member.seat.session_id == session_id]

@@ -4,6 +4,7 @@ Happenings come as plain calls; they wait in one queue and are told in their ord
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -13,14 +14,17 @@ from uuid import UUID
 import socketio
 import structlog
 
-from liveserver.errors import Refusal, SeatsRebuilt, Unavailable
-from liveserver.models.ids import LiveSessionId, UserId
+from liveserver.errors import MediaUnavailable, Refusal, SeatsRebuilt, Unavailable
+from liveserver.models.ids import FamilyId, LiveSessionId, UserId
 from liveserver.services import Services
+from signaling.links import Links
 from signaling.members import Member, Members
 from signaling.rooms import Rooms, asked
 
 _NAMESPACE = "/classroom"
 _WARN_BEFORE, _CLOSE_AFTER = 60.0, 30.0  # seconds around the end of a socket's authorisation
+_MEDIA_SILENT = 6.0  # seconds; browsers report every one or two, and check ICE every five at most
+_SECONDS_BETWEEN_MEDIA_CHECKS = 5.0
 _log = structlog.get_logger()
 
 Happening = dict[str, Any]
@@ -36,15 +40,20 @@ class Telling:
         members: Members,
         rooms: Rooms,
         *,
+        links: Links,
         node: str,
         renew_seconds: int,
+        grace_seconds: int,
     ) -> None:
         self._sio = sio
         self._services = services
         self._members = members
         self._rooms = rooms
+        self._links = links
         self._node = node
         self._renew_seconds = renew_seconds
+        self._grace_seconds = grace_seconds
+        self._media_checked_at = 0.0
         self._queue: asyncio.Queue[tuple[str, Happening]] = asyncio.Queue()
         self._told: dict[str, Callable[[Happening], Awaitable[None]]] = {
             "attendee": self._attendee,
@@ -95,6 +104,10 @@ class Telling:
             try:
                 await self._check_authorisations()
                 await self._check_sessions()
+                await self._check_logins()
+                await self._check_lost()
+                await self._check_media()
+                await self._links.sweep(time.monotonic())
             except Unavailable as error:
                 _log.warning("watch.unavailable", code=error.code)
             except Exception:
@@ -128,7 +141,9 @@ class Telling:
     async def _renew(self, session_id: LiveSessionId, members: list[Member]) -> None:
         by_epoch: dict[int, list[Member]] = {}
         for member in members:
-            by_epoch.setdefault(member.seat.epoch, []).append(member)
+            # Who was taken over by another socket is put out by `seat.confirmed`, not by an old fence.
+            if not self._members.has_newer(member):
+                by_epoch.setdefault(member.seat.epoch, []).append(member)
         for epoch, some in by_epoch.items():
             held = [(member.seat.user_id, member.seat.fence) for member in some]
             lost = await self._services.seats.renew(session_id, epoch, held)
@@ -152,6 +167,71 @@ class Telling:
         if ours:
             for session_id in await self._services.live_sessions.ended_among(ours):
                 await self._session_ended({"session": str(session_id), "reason": "ended"})
+
+    async def lost(self, member: Member) -> None:
+        """A socket is gone; its person may still be heard on media, or be back in a moment."""
+        if not await self._still_heard(member):
+            await self._drop(member)
+            return
+        with contextlib.suppress(Refusal):
+            await self._services.classroom.away(member.seat, member.user)
+
+    async def _check_lost(self) -> None:
+        for member in self._members:
+            if member.lost_at is not None and not await self._still_heard(member):
+                await self._drop(member)
+
+    async def _still_heard(self, member: Member) -> bool:
+        """Say whether media of theirs arrives; note when the last did. A page without a socket has the
+        grace to find one.
+        """
+        now = time.monotonic()
+        assert member.lost_at is not None  # noqa: S101 - asked of those only
+        member.socket_lost_at = member.socket_lost_at or now
+        try:
+            silent = await asked(self._rooms.worker(member.room).silent_for(member.room, member.name))
+        except Refusal:
+            silent = None
+        if silent is None:
+            return False
+        member.lost_at = max(member.lost_at, now - silent)
+        return silent < _MEDIA_SILENT and now - member.socket_lost_at < self._grace_seconds
+
+    async def _drop(self, member: Member) -> None:
+        """Begin the grace, counted from the last that was heard."""
+        self._members.remove(member.sid)
+        silent = time.monotonic() - (member.lost_at or time.monotonic())
+        try:
+            if await self._services.seats.drop(member.seat, silent_for=max(0.0, silent)):
+                await self._services.classroom.away(member.seat, member.user)
+        except Refusal as refusal:
+            _log.warning("seat.drop_failed", code=refusal.code)  # the lease runs out instead
+
+    async def _check_media(self) -> None:
+        """Put out of the media rooms whoever has no seat any more, though nobody told us."""
+        now = time.monotonic()
+        if now - self._media_checked_at < _SECONDS_BETWEEN_MEDIA_CHECKS:
+            return
+        self._media_checked_at = now
+        for worker in self._rooms.workers:
+            # First who is there, then who may be: who enters in between is in neither or in both.
+            try:
+                occupants = await asked(worker.occupants())
+            except MediaUnavailable:
+                continue
+            for room, people in occupants.items():
+                holders = await self._services.seats.holders(LiveSessionId(UUID(room)))
+                for name, fence in people.items():
+                    if holders is not None and UserId(UUID(name)) not in holders:
+                        _log.warning("media.without_seat", room=room, participant=name)
+                        await asked(worker.detach(room, name, fence=fence))
+
+    async def _check_logins(self) -> None:
+        """A logout or a ban bites though nobody told us of it."""
+        families = {FamilyId(UUID(member.family)) for member in self._members}
+        if families:
+            for family in await self._services.accounts.ended_among(list(families)):
+                await self._login_revoked({"family": str(family)})
 
     # Telling
 
@@ -224,6 +304,8 @@ class Telling:
                     await self._services.seats.leave(member.user, member.seat.session_id)
                 except Refusal:
                     await self._put_out(member, "seat.lost", {"code": "left"})
+        if "user" in said:
+            await self._services.seats.release_lost(UserId(UUID(said["user"])))
 
     async def _rebuild(self, said: Happening) -> None:
         """The ledger was lost: say who really is here, before admissions open again."""
@@ -269,6 +351,9 @@ class Telling:
         await self.to(member.sid, event, facts)
         await self._sio.disconnect(member.sid, namespace=_NAMESPACE)
         if detach:
-            await asked(
-                self._rooms.worker(member.room).detach(member.room, member.name, fence=member.seat.rank)
-            )
+            await self.detach(member)
+
+    async def detach(self, member: Member) -> None:
+        """End the media of one entrance."""
+        worker = self._rooms.worker(member.room)
+        await asked(worker.detach(member.room, member.name, fence=member.seat.rank))

@@ -161,7 +161,7 @@ class School:
         section = await self.call(
             "POST", f"/api/courses/{course}/sections", instructor, json={"title": "Section"}
         )
-        lesson = {"type": "live", "title": "Lesson"}
+        lesson = {"type": "file", "title": "Lesson"}
         await self.call("POST", f"/api/sections/{section.body['id']}/lessons", instructor, json=lesson)
         if approve:
             assert (
@@ -170,6 +170,14 @@ class School:
             admin = await self.login("admin@example.com")
             assert (await self.call("PATCH", f"/api/admin/courses/{course}/approve", admin)).status == 200
         return course
+
+    async def lesson(self, instructor: Person, section: str, **facts: Any) -> str:
+        """One more lesson of a section."""
+        body = {"type": "file", "title": "Lesson", **facts}
+        made = await self.call("POST", f"/api/sections/{section}/lessons", instructor, json=body)
+        assert made.status == 201, made
+        lesson: str = made.body["id"]
+        return lesson
 
     async def session(self, instructor: Person, course: str, *, seats: int = 2, start: bool = True) -> str:
         made = await self.call(
@@ -206,6 +214,19 @@ class School:
         assert admission.status == 200, admission
         return await self.connect(admission.body["ticket"], process=process, device=device or who.id)
 
+    async def account_socket(self, who: Person, *, process: int = 0) -> "ClassSocket":
+        """Somebody's socket for notifications."""
+        socket = ClassSocket("/account")
+        self.sockets.append(socket.client)
+        await socket.client.connect(
+            self.product.url(process),
+            namespaces=["/account"],
+            auth={"accessToken": who.token},
+            transports=["websocket"],
+            wait_timeout=10,
+        )
+        return socket
+
     async def connect(self, ticket: Any, *, process: int = 0, device: str = "d") -> "ClassSocket":
         socket = ClassSocket()
         self.sockets.append(socket.client)
@@ -222,12 +243,13 @@ class School:
 class ClassSocket:
     """One student's or teacher's socket, and everything it was told."""
 
-    def __init__(self) -> None:
+    def __init__(self, namespace: str = NAMESPACE) -> None:
+        self.namespace = namespace
         self.client = socketio.AsyncClient(reconnection=False)
         self.told: list[tuple[str, Any]] = []
-        self.client.on("*", self._hear, namespace=NAMESPACE)
+        self.client.on("*", self._hear, namespace=namespace)
         self.refused: Any = None
-        self.client.on("connect_error", self._refuse, namespace=NAMESPACE)
+        self.client.on("connect_error", self._refuse, namespace=namespace)
 
     async def _hear(self, event: str, *args: Any) -> None:
         self.told.append((event, args[0] if args else None))
@@ -237,7 +259,7 @@ class ClassSocket:
 
     async def ask(self, event: str, payload: Any = None) -> Any:
         return await self.client.call(
-            event, {} if payload is None else payload, namespace=NAMESPACE, timeout=10
+            event, {} if payload is None else payload, namespace=self.namespace, timeout=10
         )
 
     def heard(self, event: str) -> list[Any]:

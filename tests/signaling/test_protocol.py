@@ -43,6 +43,14 @@ def test_every_event_of_the_server_is_documented_with_an_example() -> None:
     assert all(_examples(text) for text in sections.values())
 
 
+def test_the_accounts_socket_is_documented() -> None:
+    source = (ROOT / "signaling" / "account.py").read_text()
+    told = set(re.findall(r'self\._to\(socket, "([a-z.]+)"', source))
+    own = set(_sections("The account's socket"))
+    assert told == own | {"auth.expiring", "auth.expired"}
+    assert _examples(_sections("The account's socket")["notification"])
+
+
 def test_the_page_listens_to_what_the_server_tells() -> None:
     listened = set(re.findall(r'current(?:<[^(]*>)?\(\s*"([a-z.]+)"', WEB)) - {"disconnect"}
     assert listened <= set(_sections("What the server tells"))
