@@ -4,7 +4,21 @@ from pathlib import Path
 
 from aiohttp import web
 
-from api import admin, attendance, auth, courses, health, live_sessions, openapi, pages
+from api import (
+    admin,
+    attendance,
+    auth,
+    courses,
+    curriculum,
+    health,
+    instructor_courses,
+    live_sessions,
+    notifications,
+    openapi,
+    pages,
+    progress,
+    users,
+)
 from api.contract import ALLOWED_ORIGINS, DOCUMENT, SERVICES, TRUSTED_PROXIES, Route, install
 from api.middleware import boundary
 from liveserver.services import Services
@@ -13,9 +27,14 @@ VERSION = "0.1.0"
 ROUTES: list[Route] = [
     *health.ROUTES,
     *auth.ROUTES,
+    *users.ROUTES,
     *courses.ROUTES,
+    *instructor_courses.ROUTES,
+    *curriculum.ROUTES,
+    *progress.ROUTES,
     *live_sessions.ROUTES,
     *attendance.ROUTES,
+    *notifications.ROUTES,
     *admin.ROUTES,
 ]
 _BODY_LIMIT = 64 * 1024

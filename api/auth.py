@@ -118,16 +118,6 @@ async def logout(request: Request, body: RefreshIn | None = None) -> Reply[None]
     return Reply(body=None, status=204, headers={"Set-Cookie": _cookie("", 0)})
 
 
-@route("GET", "/api/auth/me")
-async def me(request: Request) -> UserOut:
-    return UserOut.model_validate(request.user)
-
-
-@route("GET", "/api/users/me")
-async def my_profile(request: Request) -> UserOut:
-    return UserOut.model_validate(request.user)
-
-
 def _refresh_token(request: Request, body: RefreshIn | None) -> str | None:
     """Take the token from the body, or from the cookie if the page is ours; never from both."""
     sent = body.refresh_token if body else None
@@ -164,4 +154,4 @@ def _cookie(value: str, seconds: int) -> str:
     return f"{_COOKIE}={value}; Max-Age={seconds}; Path=/; Secure; HttpOnly; SameSite=Strict"
 
 
-ROUTES = [register, login, refresh, logout, me, my_profile]
+ROUTES = [register, login, refresh, logout]

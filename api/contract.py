@@ -238,6 +238,17 @@ class _Endpoint:
         )
 
 
+def if_match(request: Request) -> int | None:
+    """Return the version the caller had read, by If-Match: `"3"`, or None when they do not say."""
+    value = request.http.headers.get("If-Match")
+    if value is None or value.strip() == "*":
+        return None
+    found = re.fullmatch(r'\s*(?:W/)?"(\d{1,9})"\s*', value)
+    if found is None:
+        raise Invalid(("header.If-Match", "not_a_version"))
+    return int(found[1])
+
+
 def _is_response(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, web.StreamResponse)
 

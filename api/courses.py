@@ -1,45 +1,28 @@
-"""The catalogue, an instructor's courses, sections and lessons, enrolling."""
+"""The catalogue, a course as a visitor or a student sees it, enrolling."""
 
+from collections.abc import Set as AbstractSet
 from typing import Annotated, Literal
+from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
 from api.contract import Reply, Request, route
-from api.scalars import Body, Instant, Money, Out, PageQuery, PositiveInt, Prose, Title
-from liveserver.errors import (
-    InstructorPending,
-    NeedsLesson,
-    NotOwner,
-    PaymentRequired,
-    Removed,
-    Unauthenticated,
-    WrongState,
-)
+from api.paging import CursorQuery, cut, decode, encode
+from api.scalars import NO_CONTROL, Instant, Out, PageQuery
+from liveserver.errors import Invalid, PaymentRequired, Removed, Unauthenticated
 from liveserver.models.accounts import Role
-from liveserver.models.courses import Course, CourseStatus, Lesson, LessonType, Section
+from liveserver.models.courses import (
+    CatalogueFilter,
+    Course,
+    CourseSort,
+    CourseStatus,
+    Lesson,
+    LessonType,
+    Section,
+)
 from liveserver.models.ids import CourseId, EnrollmentId, LessonId, SectionId, UserId
 
-_INSTRUCTOR, _STUDENT = {Role.INSTRUCTOR}, {Role.STUDENT}
-Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
-
-
-class CourseIn(Body):
-    title: Title
-    description: Prose = ""
-    price: Money = 0
-    currency: Currency = "USD"
-    language: Literal["en", "ar"] = "en"
-
-
-class SectionIn(Body):
-    title: Title
-    order: PositiveInt | None = None
-
-
-class LessonIn(Body):
-    type: Literal["video", "file", "live"]
-    title: Title
-    preview: bool = False
+_STUDENT = {Role.STUDENT}
 
 
 class CourseOut(Out):
@@ -54,9 +37,9 @@ class CourseOut(Out):
     currency: str
     status: CourseStatus
     language: str
+    sequential: bool
     lesson_count: int
     student_count: int
-    rejection_reason: str | None = None
     version: int
     created_at: Instant
     updated_at: Instant
@@ -70,7 +53,7 @@ class CourseView(CourseOut):
 
 
 class LessonOut(Out):
-    """`duration` is in seconds, of a video whose length is known."""
+    """`duration` is in seconds, of a video whose length is known. No lesson's content is named here."""
 
     id: LessonId
     section_id: SectionId
@@ -79,6 +62,9 @@ class LessonOut(Out):
     duration: int | None = None
     order: int
     preview: bool
+    published: bool
+    available_from: Instant | None = None
+    version: int
 
 
 class SectionOut(Out):
@@ -86,21 +72,24 @@ class SectionOut(Out):
     course_id: CourseId
     title: str
     order: int
+    version: int
+
+
+class MarkedLesson(LessonOut):
+    """`completed` is the caller's own mark, told to who is enrolled."""
+
+    completed: bool | None = None
 
 
 class SectionTree(SectionOut):
-    lessons: list[LessonOut]
-
-
-class CourseTree(CourseOut):
-    sections: list[SectionTree]
+    lessons: list[MarkedLesson]
 
 
 class CoursePage(Out):
     """`nextCursor` is absent on the last page."""
 
     items: list[CourseOut]
-    next_cursor: CourseId | None = None
+    next_cursor: str | None = None
 
 
 class EnrollmentOut(Out):
@@ -111,33 +100,59 @@ class EnrollmentOut(Out):
     created_at: Instant
 
 
-class OwnCoursesQuery(PageQuery):
-    status: CourseStatus | None = None
+class CatalogueQuery(CursorQuery):
+    """`q` is looked for in title and description; `sort` is by relevance when there is a `q`."""
+
+    q: Annotated[
+        str | None, StringConstraints(min_length=1, max_length=100, strip_whitespace=True, pattern=NO_CONTROL)
+    ] = None
+    sort: CourseSort | None = None
+    language: Literal["en", "ar"] | None = None
+    price: Literal["free", "paid"] | None = None
+    instructor_id: UserId | None = None
 
 
 @route("GET", "/api/courses", public=True)
-async def list_courses(request: Request, query: PageQuery) -> CoursePage:
-    await _catalogue_is_open(request)
-    found = await request.services.courses.catalogue(before=query.cursor, limit=query.limit + 1)
-    return page(found, query.limit)
+async def list_courses(request: Request, query: CatalogueQuery) -> CoursePage:
+    _catalogue_is_open(request)
+    sort = query.sort or (CourseSort.RELEVANCE if query.q else CourseSort.NEWEST)
+    if sort is CourseSort.RELEVANCE and query.q is None:
+        raise Invalid(("query.sort", "needs_q"))
+    wanted = CatalogueFilter(
+        words=query.q,
+        language=query.language,
+        free=None if query.price is None else query.price == "free",
+        instructor_id=query.instructor_id,
+        sort=sort,
+    )
+    after = decode(query.cursor, str, float, UUID)
+    if after is not None and after.pop(0) != sort:
+        raise Invalid(("query.cursor", "unknown_cursor"))
+    found = await request.services.courses.find(wanted, after=after, limit=query.limit + 1)
+    items, last = cut(found, query.limit)
+    return CoursePage(
+        items=[CourseOut.model_validate(course) for course, _ in items],
+        next_cursor=encode(sort, last[1], last[0].id) if last else None,
+    )
 
 
 @route("GET", "/api/courses/{course}", public=True)
 async def read_course(request: Request, course: CourseId) -> CourseView:
-    await _catalogue_is_open(request)
+    _catalogue_is_open(request)
     found, enrolled = await request.services.courses.view(request.viewer, course)
     return CourseView(**CourseOut.model_validate(found).model_dump(), enrolled=enrolled)
 
 
 @route("GET", "/api/courses/{course}/sections", public=True)
 async def list_sections(request: Request, course: CourseId) -> list[SectionTree]:
-    await _catalogue_is_open(request)
-    return sections_of(await request.services.courses.tree(request.viewer, course))
+    _catalogue_is_open(request)
+    tree = await request.services.courses.tree(request.viewer, course)
+    return sections_of(tree, await request.services.progress.completed(request.viewer, course))
 
 
 @route("GET", "/api/sections/{section}/lessons", public=True)
 async def list_lessons(request: Request, section: SectionId) -> list[LessonOut]:
-    await _catalogue_is_open(request)
+    _catalogue_is_open(request)
     found = await request.services.courses.lessons_of(request.viewer, section)
     return [LessonOut.model_validate(lesson) for lesson in found]
 
@@ -162,111 +177,37 @@ async def my_courses(request: Request, query: PageQuery) -> CoursePage:
     return page(found, query.limit)
 
 
-@route("POST", "/api/instructor/courses", status=201, roles=_INSTRUCTOR, raises=(InstructorPending,))
-async def create_course(request: Request, body: CourseIn) -> CourseOut:
-    course = await request.services.courses.create(request.user, **body.model_dump())
-    return CourseOut.model_validate(course)
-
-
-@route("GET", "/api/instructor/courses", roles=_INSTRUCTOR)
-async def list_own_courses(request: Request, query: OwnCoursesQuery) -> CoursePage:
-    found = await request.services.courses.taught_by(
-        request.user, status=query.status, before=query.cursor, limit=query.limit + 1
-    )
-    return page(found, query.limit)
-
-
-@route("GET", "/api/instructor/courses/{course}", roles=_INSTRUCTOR)
-async def read_own_course(request: Request, course: CourseId) -> CourseTree:
-    found, tree = await request.services.courses.own(request.user, course)
-    return CourseTree(**CourseOut.model_validate(found).model_dump(), sections=sections_of(tree))
-
-
-@route(
-    "POST",
-    "/api/instructor/courses/{course}/submit",
-    roles=_INSTRUCTOR,
-    raises=(NeedsLesson, WrongState, NotOwner),
-)
-async def submit_course(request: Request, course: CourseId) -> CourseOut:
-    return CourseOut.model_validate(await request.services.courses.submit(request.user, course))
-
-
-async def edit_course(request: Request, course: CourseId) -> None:
-    await request.services.courses.may_edit(request.user, course)
-
-
-async def edit_section(request: Request, section: SectionId) -> None:
-    await request.services.courses.may_edit_section(request.user, section)
-
-
-@route(
-    "POST",
-    "/api/courses/{course}/sections",
-    status=201,
-    roles=_INSTRUCTOR,
-    guard=edit_course,
-    raises=(NotOwner,),
-)
-async def add_section(request: Request, course: CourseId, body: SectionIn) -> SectionOut:
-    section = await request.services.courses.add_section(
-        request.user, course, title=body.title, order=body.order
-    )
-    return SectionOut.model_validate(section)
-
-
-@route(
-    "POST",
-    "/api/sections/{section}/lessons",
-    status=201,
-    roles=_INSTRUCTOR,
-    guard=edit_section,
-    raises=(NotOwner,),
-)
-async def add_lesson(request: Request, section: SectionId, body: LessonIn) -> LessonOut:
-    lesson = await request.services.courses.add_lesson(
-        request.user,
-        section,
-        kind=LessonType(body.type),
-        title=body.title,
-        preview=body.preview,
-    )
-    return LessonOut.model_validate(lesson)
-
-
 def page(found: list[Course], limit: int) -> CoursePage:
     """Cut the one row too many that says there is a next page."""
-    items = [CourseOut.model_validate(course) for course in found[:limit]]
-    return CoursePage(items=items, next_cursor=items[-1].id if len(found) > limit else None)
+    items, last = cut(found, limit)
+    return CoursePage(
+        items=[CourseOut.model_validate(course) for course in items],
+        next_cursor=str(last.id) if last else None,
+    )
 
 
-def sections_of(tree: list[tuple[Section, list[Lesson]]]) -> list[SectionTree]:
+def sections_of(
+    tree: list[tuple[Section, list[Lesson]]], completed: AbstractSet[LessonId] | None = None
+) -> list[SectionTree]:
     return [
         SectionTree(
             **SectionOut.model_validate(section).model_dump(),
-            lessons=[LessonOut.model_validate(lesson) for lesson in lessons],
+            lessons=[
+                MarkedLesson(
+                    **LessonOut.model_validate(lesson).model_dump(),
+                    completed=None if completed is None else lesson.id in completed,
+                )
+                for lesson in lessons
+            ],
         )
         for section, lessons in tree
     ]
 
 
-async def _catalogue_is_open(request: Request) -> None:
+def _catalogue_is_open(request: Request) -> None:
     """The setting publicCatalog may ask strangers to sign in."""
-    if request.viewer is None and not (await request.services.platform.settings()).public_catalog:
+    if request.viewer is None and not request.services.platform.current.public_catalog:
         raise Unauthenticated
 
 
-ROUTES = [
-    list_courses,
-    read_course,
-    list_sections,
-    list_lessons,
-    enroll,
-    my_courses,
-    create_course,
-    list_own_courses,
-    read_own_course,
-    submit_course,
-    add_section,
-    add_lesson,
-]
+ROUTES = [list_courses, read_course, list_sections, list_lessons, enroll, my_courses]

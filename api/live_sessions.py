@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from api.contract import Reply, Request, route
-from api.scalars import Body, Instant, Out, PageQuery, PositiveInt, Title
+from api.scalars import Body, Instant, Out, PageQuery, PositiveInt, Title, WebAddress
 from liveserver.errors import (
     NotEnrolled,
+    Overlap,
     Removed,
     SeatsUnavailable,
     SessionCancelled,
@@ -25,6 +26,7 @@ from liveserver.models.ids import CourseId, LessonId, LiveSessionId
 from liveserver.models.live_sessions import (
     Admission,
     LiveSession,
+    Plan,
     Provider,
     SeatFigures,
     SeatState,
@@ -36,16 +38,24 @@ _IN_CLASS = {Role.STUDENT, Role.INSTRUCTOR}
 Timezone = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
-class LiveSessionIn(Body):
-    """`duration` is in minutes; `timezone` the IANA zone in which the class has its hour."""
+class SessionPlan(Body):
+    """`duration` is in minutes; `timezone` the IANA zone in which the class has its hour.
 
-    course_id: CourseId
-    lesson_id: LessonId | None = None
+    With provider `link` the class is held at `externalUrl`, which students learn when it begins.
+    """
+
     title: Title
     start_time: Instant
     timezone: Timezone = "UTC"
     duration: PositiveInt
     max_students: PositiveInt
+    provider: Literal["builtin", "link"] = "builtin"
+    external_url: WebAddress | None = None
+
+
+class LiveSessionIn(SessionPlan):
+    course_id: CourseId
+    lesson_id: LessonId | None = None
 
 
 class LiveSessionPatch(Body):
@@ -54,6 +64,7 @@ class LiveSessionPatch(Body):
     timezone: Timezone | None = None
     duration: PositiveInt | None = None
     max_students: PositiveInt | None = None
+    external_url: WebAddress | None = None
 
 
 class JoinIn(Body):
@@ -133,15 +144,29 @@ class CalendarQuery(PageQuery):
     before: Annotated[Instant | None, Field(alias="to")] = None
 
 
-@route("POST", "/api/live-sessions", status=201, roles=_INSTRUCTOR)
+def plan_in(body: SessionPlan) -> Plan:
+    return Plan(
+        title=body.title,
+        start_time=body.start_time,
+        timezone=body.timezone,
+        duration=body.duration,
+        max_students=body.max_students,
+        provider=Provider(body.provider),
+        external_url=body.external_url,
+    )
+
+
+@route("POST", "/api/live-sessions", status=201, roles=_INSTRUCTOR, raises=(Overlap,))
 async def schedule_session(request: Request, body: LiveSessionIn) -> LiveSessionOut:
-    session = await request.services.live_sessions.schedule(request.user, **body.model_dump())
-    return await _present(request, session)
+    session = await request.services.scheduling.schedule(
+        request.user, body.course_id, lesson_id=body.lesson_id, plan=plan_in(body)
+    )
+    return await present_session(request, session)
 
 
 @route("GET", "/api/live-sessions")
 async def list_sessions(request: Request, query: CalendarQuery) -> LiveSessionPage:
-    found = await request.services.live_sessions.calendar(
+    found = await request.services.scheduling.calendar(
         request.user,
         course_id=query.course_id,
         status=SessionStatus(query.status) if query.status else None,
@@ -150,19 +175,19 @@ async def list_sessions(request: Request, query: CalendarQuery) -> LiveSessionPa
         cursor=query.cursor,
         limit=query.limit + 1,
     )
-    items = [await _present(request, session) for session in found[: query.limit]]
+    items = [await present_session(request, session) for session in found[: query.limit]]
     more = len(found) > query.limit
     return LiveSessionPage(items=items, next_cursor=items[-1].id if more else None)
 
 
 async def see_session(request: Request, session: LiveSessionId) -> None:
-    await request.services.live_sessions.view(request.user, session)
+    await request.services.scheduling.view(request.user, session)
 
 
 @route("GET", "/api/live-sessions/{session}", raises=(NotEnrolled, Removed))
 async def read_session(request: Request, session: LiveSessionId) -> LiveSessionOut:
-    found = await request.services.live_sessions.view(request.user, session)
-    return await _present(request, found)
+    found = await request.services.scheduling.view(request.user, session)
+    return await present_session(request, found)
 
 
 @route(
@@ -170,11 +195,11 @@ async def read_session(request: Request, session: LiveSessionId) -> LiveSessionO
     "/api/live-sessions/{session}",
     roles=_INSTRUCTOR,
     guard=see_session,
-    raises=(SessionEnded, SessionCancelled, WrongState),
+    raises=(SessionEnded, SessionCancelled, WrongState, Overlap),
 )
 async def change_session(request: Request, session: LiveSessionId, body: LiveSessionPatch) -> LiveSessionOut:
-    changed = await request.services.live_sessions.change(request.user, session, **body.model_dump())
-    return await _present(request, changed)
+    changed = await request.services.scheduling.change(request.user, session, **body.model_dump())
+    return await present_session(request, changed)
 
 
 @route(
@@ -184,17 +209,17 @@ async def change_session(request: Request, session: LiveSessionId, body: LiveSes
     raises=(TooEarly, SessionEnded, SessionCancelled),
 )
 async def start_session(request: Request, session: LiveSessionId) -> LiveSessionOut:
-    return await _present(request, await request.services.live_sessions.start(request.user, session))
+    return await present_session(request, await request.services.live_sessions.start(request.user, session))
 
 
 @route("POST", "/api/live-sessions/{session}/end", roles=_INSTRUCTOR)
 async def end_session(request: Request, session: LiveSessionId) -> LiveSessionOut:
-    return await _present(request, await request.services.live_sessions.end(request.user, session))
+    return await present_session(request, await request.services.live_sessions.end(request.user, session))
 
 
 @route("POST", "/api/live-sessions/{session}/cancel", roles=_INSTRUCTOR, raises=(WrongState,))
 async def cancel_session(request: Request, session: LiveSessionId) -> LiveSessionOut:
-    return await _present(request, await request.services.live_sessions.cancel(request.user, session))
+    return await present_session(request, await request.services.scheduling.cancel(request.user, session))
 
 
 @route(
@@ -255,7 +280,7 @@ async def leave_session(request: Request, session: LiveSessionId) -> None:
     await request.services.seats.leave(request.user, session)
 
 
-async def _present(request: Request, session: LiveSession) -> LiveSessionOut:
+async def present_session(request: Request, session: LiveSession) -> LiveSessionOut:
     figures = SeatFigures(taken=0, waiting=0, mine=SeatState.NONE)
     # The session is still readable while the ledger is away; admission is what fails closed.
     with contextlib.suppress(SeatsUnavailable):
@@ -281,7 +306,7 @@ def _out(request: Request, session: LiveSession, figures: SeatFigures) -> LiveSe
         ended_at=session.ended_at,
         ends_at=session.ends_at,
         provider=session.provider,
-        external_url=session.external_url,
+        external_url=session.external_url if request.user.id in session.staff else None,
         is_staff=request.user.id in session.staff,
     )
 
@@ -293,7 +318,7 @@ async def _admit(request: Request, admission: Admission) -> JoinOut:
         slot=admission.slot,
         role="staff" if admission.is_staff else "student",
         ice_servers=[],
-        session=await _present(request, admission.session),
+        session=await present_session(request, admission.session),
     )
 
 

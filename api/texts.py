@@ -148,6 +148,38 @@ TEXTS: dict[str, dict[str, tuple[str, str]]] = {
         "en": ("Not in this state", "The state of this object does not allow it."),
         "ar": ("الحالة لا تسمح", "حالة هذا العنصر لا تسمح بذلك."),
     },
+    "stale_version": {
+        "en": ("Changed meanwhile", "Somebody else changed this. Load it again, then repeat your change."),
+        "ar": ("تغيّر في الأثناء", "عدّل شخص آخر هذا العنصر. أعد تحميله ثم كرر تعديلك."),
+    },
+    "session_live": {
+        "en": ("A class is running", "End the live class first."),
+        "ar": ("هناك حصة جارية", "أنهِ الحصة المباشرة أولًا."),
+    },
+    "locked": {
+        "en": ("This lesson is not open yet", "Finish the lesson before it, or wait until it opens."),
+        "ar": ("لم يُفتح هذا الدرس بعد", "أكمل الدرس السابق أو انتظر موعد فتحه."),
+    },
+    "wrong_type": {
+        "en": ("Another kind of lesson", "This lesson has no such content."),
+        "ar": ("نوع درس آخر", "لا يحتوي هذا الدرس على هذا المحتوى."),
+    },
+    "threshold_not_reached": {
+        "en": ("Not finished yet", "Watch or attend more of it first."),
+        "ar": ("لم يكتمل بعد", "شاهد أو احضر قدرًا أكبر أولًا."),
+    },
+    "not_yourself": {
+        "en": ("Not your own account", "Ask another admin to do this."),
+        "ar": ("ليس على حسابك", "اطلب ذلك من مشرف آخر."),
+    },
+    "last_admin": {
+        "en": ("The last admin", "Make somebody else an admin first."),
+        "ar": ("آخر مشرف", "عيّن مشرفًا آخر أولًا."),
+    },
+    "overlap": {
+        "en": ("Two classes at once", "The instructor has another class at that time. Choose another time."),
+        "ar": ("حصتان في وقت واحد", "لدى المدرّس حصة أخرى في هذا الوقت. اختر وقتًا آخر."),
+    },
     "too_early": {
         "en": ("Too early", "The class can be started a little before its start time."),
         "ar": ("ما زال الوقت مبكرًا", "يمكن بدء الحصة قبل موعدها بقليل."),

@@ -25,10 +25,16 @@ from liveserver.services.accounts import Accounts, Limits
 from liveserver.services.attendance import Attendance
 from liveserver.services.classroom import Classroom
 from liveserver.services.courses import Courses
+from liveserver.services.curriculum import Curriculum
 from liveserver.services.enrollment import EnrollmentDesk
 from liveserver.services.live_sessions import LiveSessions
+from liveserver.services.moderation import Moderation
+from liveserver.services.notifications import Notifications
 from liveserver.services.passwords import PasswordHashing
 from liveserver.services.platform import Platform
+from liveserver.services.profiles import Profiles
+from liveserver.services.progress import Progress
+from liveserver.services.scheduling import Scheduling
 from liveserver.services.seats import Seats
 from liveserver.services.tokens import TokenSigner
 from liveserver.storage.bus import Bus
@@ -38,12 +44,15 @@ from liveserver.storage.redis_client import connect
 from liveserver.storage.seats import Durations, SeatLedger
 from liveserver.storage.throttle import Throttle
 from signaling import hub
+from signaling.account import AccountSockets
+from signaling.links import Links
 from signaling.members import Members
 from signaling.rooms import Rooms
 from signaling.telling import Telling
 
 WEB_DIST = Path(__file__).parent.parent / "web" / "dist"
 _SECONDS_TO_WORKERS = 30.0
+_SECONDS_BETWEEN_REMINDERS = 10.0
 _log = structlog.get_logger()
 
 
@@ -102,7 +111,9 @@ async def build_services(settings: Settings, running: Running, storage: Storage)
     await signer.load()
     hashing = PasswordHashing()
     throttle = Throttle(storage.redis)
-    platform = Platform(storage.database)
+    platform = Platform(storage.database, storage.bus)
+    await platform.refresh()
+    notifications = Notifications(storage.database, storage.bus)
     presence = Presence(storage.redis)
     accounts = Accounts(
         storage.database,
@@ -121,7 +132,7 @@ async def build_services(settings: Settings, running: Running, storage: Storage)
         ),
     )
     attendance = Attendance(
-        storage.database, storage.ledger, storage.bus, gap=timedelta(seconds=live.gap_seconds)
+        storage.database, storage.ledger, presence, storage.bus, gap=timedelta(seconds=live.gap_seconds)
     )
     seats = Seats(
         storage.database,
@@ -134,24 +145,39 @@ async def build_services(settings: Settings, running: Running, storage: Storage)
         storage.bus,
         reservation_seconds=settings.seats.reservation_seconds,
     )
+    classes = LiveSessions(
+        storage.database,
+        storage.ledger,
+        presence,
+        attendance,
+        notifications,
+        storage.bus,
+        start_window=timedelta(minutes=live.start_window_minutes),
+    )
+    scheduling = Scheduling(
+        storage.database,
+        classes,
+        notifications,
+        platform,
+        storage.bus,
+        max_duration=live.max_duration_minutes,
+        max_students=live.max_students,
+    )
     try:
         yield Services(
             accounts=accounts,
             attendance=attendance,
             classroom=Classroom(storage.database, storage.ledger, presence, seats, storage.bus),
-            courses=Courses(storage.database),
-            enrollment=EnrollmentDesk(storage.database),
-            live_sessions=LiveSessions(
-                storage.database,
-                storage.ledger,
-                presence,
-                attendance,
-                storage.bus,
-                start_window=timedelta(minutes=live.start_window_minutes),
-                max_duration=live.max_duration_minutes,
-                max_students=live.max_students,
-            ),
+            courses=Courses(storage.database, platform, notifications, classes),
+            curriculum=Curriculum(storage.database, scheduling),
+            enrollment=EnrollmentDesk(storage.database, seats, notifications),
+            live_sessions=classes,
+            moderation=Moderation(storage.database, seats, classes, storage.bus),
+            notifications=notifications,
             platform=platform,
+            profiles=Profiles(storage.database, hashing, storage.bus),
+            progress=Progress(storage.database, platform, notifications),
+            scheduling=scheduling,
             seats=seats,
         )
     finally:
@@ -175,12 +201,15 @@ async def run(settings: Settings, running: Running, port: int) -> None:
             trusted_proxies=settings.http.trusted_proxies,
             allowed_origins=_origins(settings),
         )
-        sio = hub.server(app, _origins(settings))
+        links = Links(timeout=hub.PING_TIMEOUT)
+        sio = hub.server(app, _origins(settings), links)
         api.serve_pages(app, WEB_DIST, settings.s3.public_endpoint or running.s3_endpoint)
-        rooms, telling = _signal(settings, running, services, storage, sio, owned)
+        rooms, telling = _signal(settings, running, services, storage, sio, links, owned)
         await rooms.ready(_SECONDS_TO_WORKERS)
         await services.live_sessions.reconcile()
         owned.start(_reconcile(services), "reconcile")
+        owned.start(services.platform.run(), "platform")
+        owned.start(_remind(services), "remind")
         runner = web.AppRunner(app, access_log=None, keepalive_timeout=60, shutdown_timeout=3)
         await runner.setup()
         site = web.TCPSite(runner, settings.http.host, port, ssl_context=_tls(settings), backlog=2048)
@@ -217,13 +246,23 @@ def _signal(
     services: Services,
     storage: Storage,
     sio: socketio.AsyncServer,
+    links: Links,
     tasks: _Tasks,
 ) -> tuple[Rooms, Telling]:
     """Wire the socket door: members, workers, and what is told to whom."""
     node = f"{os.getpid()}-{secrets.token_hex(4)}"
     members = Members()
     rooms = Rooms([str(running.control_socket(n)) for n in range(running.workers)])
-    telling = Telling(sio, services, members, rooms, node=node, renew_seconds=settings.seats.renew_seconds)
+    telling = Telling(
+        sio,
+        services,
+        members,
+        rooms,
+        links=links,
+        node=node,
+        renew_seconds=settings.seats.renew_seconds,
+        grace_seconds=settings.seats.grace_seconds,
+    )
     rooms.listen(telling.worker_said, telling.worker_lost)
     storage.bus.listen(telling.happened)
     hub.Hub(
@@ -234,7 +273,12 @@ def _signal(
         telling,
         node=node,
         access_seconds=settings.auth.access_minutes * 60,
+        links=links,
     )
+    accounts = AccountSockets(sio, services, links, access_seconds=settings.auth.access_minutes * 60)
+    storage.bus.listen(accounts.happened)
+    tasks.start(accounts.run(), "account")
+    tasks.start(accounts.watch(), "account-watch")
     for n, worker in enumerate(rooms.workers):
         tasks.start(worker.run(), f"worker-{n}")
     tasks.start(storage.bus.run(), "bus")
@@ -253,6 +297,17 @@ async def _reconcile(services: Services) -> None:
             _log.warning("reconcile.unavailable", code=error.code)
         except Exception:
             _log.exception("reconcile.internal")
+
+
+async def _remind(services: Services) -> None:
+    while True:
+        await asyncio.sleep(_SECONDS_BETWEEN_REMINDERS)
+        try:
+            await services.scheduling.remind()
+        except Unavailable as error:
+            _log.warning("remind.unavailable", code=error.code)
+        except Exception:
+            _log.exception("remind.internal")
 
 
 async def _open_admin(settings: Settings, storage: Storage, rooms: Rooms) -> web.AppRunner:

@@ -1,13 +1,15 @@
 """The demo school: five accounts, one course, one class of two seats that starts now at every run."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from liveserver.config import Running, Settings
 from liveserver.models.accounts import AccountStatus, Role, User
 from liveserver.models.courses import CourseStatus, LessonType
-from liveserver.models.ids import CourseId
-from liveserver.models.live_sessions import SessionStatus
+from liveserver.models.ids import CourseId, UserId
+from liveserver.models.live_sessions import Plan, SessionStatus
 from liveserver.services.passwords import PasswordHashing
+from liveserver.services.scheduling import plan_of
 from liveserver.storage import (
     attendance,
     courses,
@@ -53,7 +55,7 @@ async def prepare(settings: Settings, running: Running) -> None:
         people = await _people(database)
         async with database.transaction() as conn:
             course = await _course(conn, people)
-            await _class_now(conn, course)
+            await _class_now(conn, course, people["instructor2@example.com"].id)
     finally:
         await database.close()
 
@@ -87,7 +89,7 @@ async def _people(database: Database) -> dict[str, User]:
 
 async def _course(conn: Connection, people: dict[str, User]) -> CourseId:
     teacher = people["instructor2@example.com"]
-    taught = await courses.taught_by(conn, teacher.id, status=None, before=None, limit=100)
+    taught = await courses.taught_by(conn, teacher.id, status=None, deleted=False, before=None, limit=100)
     for course in taught:
         if course.title == _COURSE:
             return course.id
@@ -104,7 +106,7 @@ async def _course(conn: Connection, people: dict[str, User]) -> CourseId:
         language="en",
     )
     section = await sections.insert(conn, course_id, "Getting started", None)
-    await lessons.append(conn, section.id, kind=LessonType.LIVE, title=_LESSON, preview=False)
+    await lessons.insert(conn, section.id, kind=LessonType.LIVE, title=_LESSON, preview=False)
     await courses.set_status(conn, course_id, CourseStatus.APPROVED)
     await courses.add_co_instructor(conn, course_id, people["instructor@example.com"].id)
     for email, user in people.items():
@@ -113,34 +115,24 @@ async def _course(conn: Connection, people: dict[str, User]) -> CourseId:
     return course_id
 
 
-async def _class_now(conn: Connection, course_id: CourseId) -> None:
+async def _class_now(conn: Connection, course_id: CourseId, host: UserId) -> None:
     """Move the class that waits to now; end one the last run left open; else plan a new one."""
     now = datetime.now(UTC)
     lesson = (await lessons.of_course(conn, course_id))[0]
     for session in await live_sessions.of_lesson(conn, lesson.id):
         if session.status is SessionStatus.SCHEDULED and not session.is_missed(now):
-            await live_sessions.update(
-                conn,
-                session.id,
-                title=None,
-                start_time=now,
-                timezone=None,
-                duration=None,
-                max_students=None,
-            )
+            await live_sessions.update(conn, session.id, replace(plan_of(session), start_time=now))
             return
         if session.status in {SessionStatus.LIVE, SessionStatus.ENDING}:
             await live_sessions.mark_ending(conn, session.id)
             ended_at = await attendance.last_seen(conn, session.id) or now
             await live_sessions.mark_ended(conn, session.id, ended_at)
             await attendance.finalise(conn, session.id, ended_at)
-    await live_sessions.insert(
-        conn,
-        course_id,
-        lesson_id=lesson.id,
+    plan = Plan(
         title=_LESSON,
         start_time=now - timedelta(seconds=1),
         timezone="Africa/Cairo",
         duration=_MINUTES,
         max_students=_SEATS,
     )
+    await live_sessions.insert(conn, course_id, plan, host=host, lesson_id=lesson.id)

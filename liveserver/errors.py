@@ -136,7 +136,51 @@ class WrongState(Conflict):
     code = "wrong_state"
 
 
+class StaleVersion(Conflict):
+    """Somebody else changed it since it was read; `version` is the present one."""
+
+    code = "stale_version"
+
+
+class SessionLive(Conflict):
+    """A class of it runs now: end that first."""
+
+    code = "session_live"
+
+
+class Locked(Forbidden):
+    """A lesson that is not open yet; `unlockedBy` is the lesson to finish first, `availableFrom` the time."""
+
+    code = "locked"
+
+
+class WrongType(Conflict):
+    """The lesson is of another type; `type` says of which."""
+
+    code = "wrong_type"
+
+
+class ThresholdNotReached(Conflict):
+    """Too little was watched or attended; `percent` of `required`."""
+
+    code = "threshold_not_reached"
+
+
+class NotYourself(Conflict):
+    code = "not_yourself"
+
+
+class LastAdmin(Conflict):
+    code = "last_admin"
+
+
 # Live sessions
+
+
+class Overlap(Conflict):
+    """The instructor has another class at that time; `sessionId` names it."""
+
+    code = "overlap"
 
 
 class TooEarly(Conflict):

@@ -34,17 +34,46 @@ class Course:
     status: CourseStatus
     language: str
     rejection_reason: str | None
+    sequential: bool  # lessons open one after the other
     lesson_count: int
     student_count: int
     version: int
     created_at: datetime
     updated_at: datetime
+    approved_at: datetime | None
+    edited_at: datetime | None  # when what a visitor reads or pays was last changed
     deleted_at: datetime | None
     staff: frozenset[UserId]  # the owner and the co-instructors
 
     @property
     def is_public(self) -> bool:
         return self.status is CourseStatus.APPROVED and self.deleted_at is None
+
+    @property
+    def changed_since_review(self) -> bool:
+        approved = self.status is CourseStatus.APPROVED and self.approved_at is not None
+        return (
+            approved and self.edited_at is not None and self.edited_at > (self.approved_at or self.edited_at)
+        )
+
+
+class CourseSort(StrEnum):
+    RELEVANCE = "relevance"
+    NEWEST = "newest"
+    POPULAR = "popular"
+    PRICE_UP = "price"
+    PRICE_DOWN = "-price"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogueFilter:
+    """What a visitor looks for. `words` is as typed; None leaves a question open."""
+
+    words: str | None = None
+    language: str | None = None
+    free: bool | None = None
+    instructor_id: UserId | None = None
+    sort: CourseSort = CourseSort.NEWEST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,20 +82,25 @@ class Section:
     course_id: CourseId
     title: str
     order: int
+    version: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lesson:
-    """`duration` is in seconds and known for video only."""
+    """`duration` is in seconds and known for video only; `content_url` is the key of what was uploaded."""
 
     id: LessonId
     section_id: SectionId
     course_id: CourseId
     type: LessonType
     title: str
+    content_url: str | None
     duration: int | None
     order: int
     preview: bool
+    published: bool
+    available_from: datetime | None
+    version: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,3 +111,16 @@ class Enrollment:
     progress: int  # percent of completed lessons
     created_at: datetime
     removed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrolledStudent:
+    """A line of an instructor's list; `last_seen_at` is the student's last deed in this course or class."""
+
+    enrollment_id: EnrollmentId
+    user_id: UserId
+    name: str
+    email: str
+    progress: int
+    enrolled_at: datetime
+    last_seen_at: datetime | None

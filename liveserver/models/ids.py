@@ -12,6 +12,14 @@ SectionId = NewType("SectionId", UUID)
 LessonId = NewType("LessonId", UUID)
 EnrollmentId = NewType("EnrollmentId", UUID)
 LiveSessionId = NewType("LiveSessionId", UUID)
+NotificationId = NewType("NotificationId", UUID)
+UploadId = NewType("UploadId", UUID)
+OrderId = NewType("OrderId", UUID)
+CouponId = NewType("CouponId", UUID)
+CertificateId = NewType("CertificateId", UUID)
+PlaybackId = NewType("PlaybackId", UUID)
+WebhookId = NewType("WebhookId", UUID)
+AuditId = NewType("AuditId", UUID)
 
 
 def uuid7() -> UUID:

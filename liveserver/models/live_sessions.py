@@ -33,6 +33,19 @@ class SeatState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A class to be: `duration` in minutes; a `link` class is held at `external_url`."""
+
+    title: str
+    start_time: datetime
+    timezone: str
+    duration: int
+    max_students: int
+    provider: Provider = Provider.BUILTIN
+    external_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LiveSession:
     """`duration` and `extension` are in minutes; `timezone` is the IANA zone it was scheduled in."""
 
@@ -50,6 +63,7 @@ class LiveSession:
     cancel_reason: str | None
     provider: Provider
     external_url: str | None
+    host_id: UserId | None
     started_at: datetime | None
     ended_at: datetime | None
     seat_epoch: int

@@ -8,9 +8,15 @@ if TYPE_CHECKING:
     from liveserver.services.attendance import Attendance
     from liveserver.services.classroom import Classroom
     from liveserver.services.courses import Courses
+    from liveserver.services.curriculum import Curriculum
     from liveserver.services.enrollment import EnrollmentDesk
     from liveserver.services.live_sessions import LiveSessions
+    from liveserver.services.moderation import Moderation
+    from liveserver.services.notifications import Notifications
     from liveserver.services.platform import Platform
+    from liveserver.services.profiles import Profiles
+    from liveserver.services.progress import Progress
+    from liveserver.services.scheduling import Scheduling
     from liveserver.services.seats import Seats
 
 
@@ -22,7 +28,13 @@ class Services:
     attendance: "Attendance"
     classroom: "Classroom"
     courses: "Courses"
+    curriculum: "Curriculum"
     enrollment: "EnrollmentDesk"
     live_sessions: "LiveSessions"
+    moderation: "Moderation"
+    notifications: "Notifications"
     platform: "Platform"
+    profiles: "Profiles"
+    progress: "Progress"
+    scheduling: "Scheduling"
     seats: "Seats"

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -29,9 +30,11 @@ from liveserver.services.tokens import TokenSigner, seal, unseal
 from liveserver.storage import refresh_sessions, users
 from liveserver.storage.bus import Bus
 from liveserver.storage.postgres import Connection, Database
+from liveserver.storage.refresh_sessions import RefreshToken
 from liveserver.storage.throttle import Throttle
 
 _FAILED_LOGINS_GLOBAL = 1000  # in five minutes, from everywhere
+_FAILED_LOGINS_ADDRESS = 600  # of one address, which may be a school's, but must not shut everybody out
 _TAKEN_PER_HOUR = 50  # of one address, which may be a school's
 _log = structlog.get_logger()
 
@@ -79,7 +82,7 @@ class Accounts:
         self, device: Device, *, name: str, email: str, password: str, role: Role, locale: str
     ) -> Tokens:
         """Make an account and log it in. Raises EmailTaken, RegistrationClosed, TooMany, Invalid."""
-        settings = await self._platform.settings()
+        settings = self._platform.current
         if not settings.registration_open:
             raise RegistrationClosed
         passwords.check(password, name=name, email=email)
@@ -108,34 +111,50 @@ class Accounts:
 
     async def log_in(self, device: Device, *, email: str, password: str) -> Tokens:
         """Log in. One answer for an unknown e-mail and a wrong password, in the same time."""
-        counters = ("login", email.casefold(), device.address), ("login-all",)
+        counters = (
+            ("login", email.casefold(), device.address),
+            ("login-address", device.address),
+            ("login-all",),
+        )
         # Counted before the hash, so that a burst of guesses is a burst of counts; a login takes its
         # own back.
-        wait = max(
-            await self._throttle.hit(
-                *counters[0],
-                limit=self._limits.failed_logins,
-                minutes=self._limits.failed_login_minutes,
-            ),
-            await self._throttle.hit(*counters[1], limit=_FAILED_LOGINS_GLOBAL, minutes=5),
+        limits = (
+            (self._limits.failed_logins, self._limits.failed_login_minutes),
+            (_FAILED_LOGINS_ADDRESS, 5),
+            (_FAILED_LOGINS_GLOBAL, 5),
         )
-        if wait:
-            raise TooMany(retryAfter=wait)
-        async with self._database.connection() as conn:
-            found = await users.by_email(conn, email)
-        known = found[1] if found else None
-        if not await self._hashing.verify(known, password) or found is None:
-            raise BadCredentials
-        await asyncio.gather(*(self._throttle.take_back(*counter) for counter in counters))
-        user, password_hash = found
+        waits = [
+            await self._throttle.hit(*counter, limit=limit, minutes=minutes)
+            for counter, (limit, minutes) in zip(counters, limits, strict=True)
+        ]
+        if max(waits):
+            raise TooMany(retryAfter=max(waits))
+        try:
+            user, password_hash = known = await self._verified(email, password)
+        except BadCredentials:
+            raise
+        except BaseException:  # no answer was given, so nobody has failed
+            await self._uncount(counters)
+            raise
+        await self._uncount(counters)
         if user.is_disabled:
             raise AccountDisabled
         if self._hashing.needs_rehash(password_hash):
             password_hash = await self._hashing.hash(password)
         async with self._database.transaction() as conn:
-            if password_hash != known:
+            if password_hash != known[1]:
                 await users.set_password_hash(conn, user.id, password_hash)
             return await self._open_login(conn, user, device)
+
+    async def _verified(self, email: str, password: str) -> tuple[User, str]:
+        async with self._database.connection() as conn:
+            found = await users.by_email(conn, email)
+        if not await self._hashing.verify(found[1] if found else None, password) or found is None:
+            raise BadCredentials
+        return found
+
+    async def _uncount(self, counters: Sequence[tuple[str, ...]]) -> None:
+        await asyncio.gather(*(self._throttle.take_back(*counter) for counter in counters))
 
     async def refresh(self, token: str) -> Tokens:
         """Trade a refresh token for the next. Its reuse ends the login it came from."""
@@ -144,11 +163,11 @@ class Accounts:
         if isinstance(outcome, Tokens):
             return outcome
         # Raised outside the transaction, so that the family's revocation is kept.
-        _log.warning("auth.refresh_reuse", family=str(outcome))
-        await self._bus.publish("login.revoked", family=str(outcome))
+        _log.warning("auth.refresh_reuse", family=str(outcome.family_id))
+        await tell_ended(self._bus, outcome.user_id, [outcome.family_id])
         raise RefreshReuse
 
-    async def _rotate(self, conn: Connection, token: str) -> Tokens | FamilyId:
+    async def _rotate(self, conn: Connection, token: str) -> Tokens | RefreshToken:
         digest = _digest(token)
         row = await refresh_sessions.lock_token(conn, digest)
         now = datetime.now(UTC)
@@ -168,7 +187,7 @@ class Accounts:
             expires = min(now + self._limits.idle, row.family_expires_at)
             return self._tokens(user, row.family_id, child, expires)
         await refresh_sessions.revoke_family(conn, row.family_id, "refresh_reuse")
-        return row.family_id
+        return row
 
     async def _next_token(
         self, conn: Connection, user: User, family: FamilyId, family_expires: datetime, token: str
@@ -190,8 +209,9 @@ class Accounts:
                 family = await refresh_sessions.family_of(conn, _digest(token))
             if family is None:
                 return
-            await refresh_sessions.revoke_family(conn, family, "logout")
-        await self._bus.publish("login.revoked", family=str(family))
+            owner = await refresh_sessions.revoke_family(conn, family, "logout")
+        if owner is not None:
+            await tell_ended(self._bus, owner, [family])
 
     async def authenticate(self, access_token: str) -> Login:
         """Say who holds an access token. Raises TokenExpired, TokenInvalid, AccountDisabled."""
@@ -210,6 +230,11 @@ class Accounts:
         if revoked_at is not None or (version is not None and version != user.token_version):
             raise TokenInvalid
         return Login(user=user, family=FamilyId(family))
+
+    async def ended_among(self, families: Sequence[FamilyId]) -> set[FamilyId]:
+        """Say which logins count no more; a process asks for those of its sockets."""
+        async with self._database.connection() as conn:
+            return await refresh_sessions.ended_among(conn, list(families))
 
     async def _open_login(self, conn: Connection, user: User, device: Device) -> Tokens:
         now = datetime.now(UTC)
@@ -234,6 +259,12 @@ class Accounts:
             refresh=refresh,
             refresh_expires_at=expires,
         )
+
+
+async def tell_ended(bus: Bus, user_id: UserId, families: Sequence[FamilyId]) -> None:
+    """Tell every process that logins count no more: their sockets close, their seats are freed."""
+    for family in families:
+        await bus.publish("login.revoked", user=str(user_id), family=str(family))
 
 
 def _digest(token: str) -> bytes:

@@ -14,6 +14,7 @@ from liveserver.models.live_sessions import LiveSession, Seat, rank_of
 from liveserver.storage import attendance, live_sessions
 from liveserver.storage.bus import Bus
 from liveserver.storage.postgres import Database
+from liveserver.storage.presence import Presence
 from liveserver.storage.seats import SeatLedger
 
 
@@ -29,9 +30,12 @@ class Report:
 
 
 class Attendance:
-    def __init__(self, database: Database, ledger: SeatLedger, bus: Bus, *, gap: timedelta) -> None:
+    def __init__(
+        self, database: Database, ledger: SeatLedger, presence: Presence, bus: Bus, *, gap: timedelta
+    ) -> None:
         self._database = database
         self._ledger = ledger
+        self._presence = presence
         self._bus = bus
         self._gap = gap
         self._draining: dict[LiveSessionId, asyncio.Lock] = {}
@@ -51,6 +55,8 @@ class Attendance:
             await self._ledger.trim(session_id, pending[-1].stream_id)
         for event in fresh:
             if event.event == "expired":  # nobody's deed, so nobody else tells of it
+                with contextlib.suppress(SeatsUnavailable):  # the floor and the hand go with the seat
+                    await self._presence.clear(session_id, event.user_id)
                 await self._bus.publish(
                     "seat.closed",
                     session=str(session_id),

@@ -1,18 +1,39 @@
-"""Preparing a course, having it reviewed, finding it."""
+"""Preparing a course, having it reviewed, finding it, taking it away."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
-from liveserver.errors import InstructorPending, NeedsLesson, NotFound, NotOwner, WrongState
+from liveserver.errors import (
+    InstructorPending,
+    NeedsLesson,
+    NotFound,
+    NotOwner,
+    SessionLive,
+    StaleVersion,
+    WrongState,
+)
 from liveserver.models.accounts import AccountStatus, Role, User
-from liveserver.models.courses import Course, CourseStatus, Lesson, LessonType, Section
-from liveserver.models.ids import CourseId, SectionId
-from liveserver.storage import audit, courses, enrollments, lessons, sections
+from liveserver.models.courses import CatalogueFilter, Course, CourseStatus, Lesson, Section
+from liveserver.models.ids import CourseId, SectionId, UserId
+from liveserver.models.live_sessions import SessionStatus
+from liveserver.models.notifications import NotificationKind
+from liveserver.services.live_sessions import LiveSessions
+from liveserver.services.notifications import Notifications
+from liveserver.services.platform import Platform
+from liveserver.storage import audit, catalogue, courses, enrollments, lessons, live_sessions, sections, users
 from liveserver.storage.postgres import Connection, Database
+
+Tree = list[tuple[Section, list[Lesson]]]
 
 
 class Courses:
-    def __init__(self, database: Database) -> None:
+    def __init__(
+        self, database: Database, platform: Platform, notifications: Notifications, classes: LiveSessions
+    ) -> None:
         self._database = database
+        self._platform = platform
+        self._notifications = notifications
+        self._classes = classes
 
     async def create(
         self,
@@ -23,6 +44,7 @@ class Courses:
         price: int,
         currency: str,
         language: str,
+        sequential: bool,
     ) -> Course:
         """Begin a draft that belongs to the caller."""
         if instructor.status is AccountStatus.PENDING:
@@ -36,24 +58,38 @@ class Courses:
                 price=price,
                 currency=currency,
                 language=language,
+                sequential=sequential,
             )
-            return await _known(conn, course_id)
+            return await known(conn, course_id)
 
-    async def catalogue(self, *, before: UUID | None, limit: int) -> list[Course]:
+    # Finding
+
+    async def find(
+        self, wanted: CatalogueFilter, *, after: Sequence[object] | None, limit: int
+    ) -> list[catalogue.Found]:
+        """Return public courses with the figure each is sorted by."""
         async with self._database.connection() as conn:
-            return await courses.catalogue(conn, before=before, limit=limit)
+            return await catalogue.find(conn, wanted, after=after, limit=limit)
 
     async def taught_by(
-        self, instructor: User, *, status: CourseStatus | None, before: UUID | None, limit: int
+        self,
+        instructor: User,
+        *,
+        status: CourseStatus | None,
+        deleted: bool,
+        before: UUID | None,
+        limit: int,
     ) -> list[Course]:
         async with self._database.connection() as conn:
-            return await courses.taught_by(conn, instructor.id, status=status, before=before, limit=limit)
+            return await courses.taught_by(
+                conn, instructor.id, status=status, deleted=deleted, before=before, limit=limit
+            )
 
     async def for_review(
-        self, *, status: CourseStatus | None, before: UUID | None, limit: int
+        self, *, status: CourseStatus | None, after: tuple[int, UUID] | None, limit: int
     ) -> list[Course]:
         async with self._database.connection() as conn:
-            return await courses.for_review(conn, status=status, before=before, limit=limit)
+            return await courses.for_review(conn, status=status, after=after, limit=limit)
 
     async def enrolled_by(self, student: User, *, before: UUID | None, limit: int) -> list[Course]:
         async with self._database.connection() as conn:
@@ -62,84 +98,130 @@ class Courses:
     async def view(self, viewer: User | None, course_id: CourseId) -> tuple[Course, bool]:
         """Return a course the viewer may see, and whether they are enrolled."""
         async with self._database.connection() as conn:
-            return await _visible(conn, viewer, course_id)
+            return await visible(conn, viewer, course_id)
 
-    async def tree(self, viewer: User | None, course_id: CourseId) -> list[tuple[Section, list[Lesson]]]:
+    async def tree(self, viewer: User | None, course_id: CourseId) -> Tree:
+        """Return sections and lessons; who does not teach the course sees published lessons only."""
         async with self._database.connection() as conn:
-            await _visible(conn, viewer, course_id)
-            return await _tree(conn, course_id)
-
-    async def own(
-        self, instructor: User, course_id: CourseId
-    ) -> tuple[Course, list[tuple[Section, list[Lesson]]]]:
-        """Return a course the caller teaches, whole; a foreign one is not there."""
-        async with self._database.connection() as conn:
-            course = await courses.by_id(conn, course_id)
-            if course is None or instructor.id not in course.staff:
-                raise NotFound
-            return course, await _tree(conn, course_id)
-
-    async def add_section(
-        self, instructor: User, course_id: CourseId, *, title: str, order: int | None
-    ) -> Section:
-        async with self._database.transaction() as conn:
-            await _editable(conn, instructor, course_id)
-            return await sections.insert(conn, course_id, title, order)
-
-    async def add_lesson(
-        self,
-        instructor: User,
-        section_id: SectionId,
-        *,
-        kind: LessonType,
-        title: str,
-        preview: bool,
-    ) -> Lesson:
-        async with self._database.transaction() as conn:
-            section = await sections.by_id(conn, section_id)
-            if section is None:
-                raise NotFound
-            await _editable(conn, instructor, section.course_id)
-            lesson_id = await lessons.append(conn, section_id, kind=kind, title=title, preview=preview)
-            lesson = await lessons.by_id(conn, lesson_id)
-            assert lesson is not None  # noqa: S101 - inserted above
-            return lesson
+            course, _ = await visible(conn, viewer, course_id)
+            return await _tree(conn, course_id, whole=may_see_all(viewer, course))
 
     async def lessons_of(self, viewer: User | None, section_id: SectionId) -> list[Lesson]:
         async with self._database.connection() as conn:
             section = await sections.by_id(conn, section_id)
             if section is None:
                 raise NotFound
-            await _visible(conn, viewer, section.course_id)
-            everything = await lessons.of_course(conn, section.course_id)
-            return [lesson for lesson in everything if lesson.section_id == section_id]
+            course, _ = await visible(conn, viewer, section.course_id)
+            tree = await _tree(conn, section.course_id, whole=may_see_all(viewer, course))
+            return next((some for one, some in tree if one.id == section_id), [])
 
-    async def may_edit(self, instructor: User, course_id: CourseId) -> None:
-        """Raise NotFound or NotOwner as an edit would."""
-        async with self._database.transaction() as conn:
-            await _editable(conn, instructor, course_id)
+    async def own(self, instructor: User, course_id: CourseId) -> tuple[Course, Tree]:
+        """Return a course the caller teaches, whole; a foreign one is not there."""
+        async with self._database.connection() as conn:
+            course = await taught(conn, instructor, course_id)
+            return course, await _tree(conn, course_id, whole=True)
 
-    async def may_edit_section(self, instructor: User, section_id: SectionId) -> None:
+    # Editing
+
+    async def change(
+        self,
+        instructor: User,
+        course_id: CourseId,
+        *,
+        version: int | None,
+        title: str | None,
+        description: str | None,
+        price: int | None,
+        currency: str | None,
+        language: str | None,
+        sequential: bool | None,
+    ) -> Course:
+        """Change what is given. The price is the owner's; `version` is what the caller had read.
+
+        Raises NotOwner, StaleVersion. With the setting reviewEdits an approved course waits for a
+        review again.
+        """
         async with self._database.transaction() as conn:
-            section = await sections.by_id(conn, section_id)
-            if section is None:
+            course = await taught(conn, instructor, course_id, lock=True)
+            if (price is not None or currency is not None) and course.instructor_id != instructor.id:
+                raise NotOwner
+            require_version(course.version, version)
+            await courses.update(
+                conn,
+                course_id,
+                title=title,
+                description=description,
+                price=price,
+                currency=currency,
+                language=language,
+                sequential=sequential,
+            )
+            if self._platform.current.review_edits and course.status is CourseStatus.APPROVED:
+                await courses.set_status(conn, course_id, CourseStatus.PENDING)
+            return await known(conn, course_id)
+
+    async def delete(self, owner: User, course_id: CourseId) -> None:
+        """Take a course out of sight; everything of it is kept, and its planned classes are cancelled.
+
+        Raises SessionLive while a class of it runs.
+        """
+        keys = []
+        async with self._database.transaction() as conn:
+            course = await self._owned(conn, owner, course_id)
+            for session in await live_sessions.of_course(conn, course_id):
+                if session.status in {SessionStatus.LIVE, SessionStatus.ENDING}:
+                    raise SessionLive(sessionId=str(session.id))
+                if session.status is SessionStatus.SCHEDULED:
+                    await self._classes.call_off(conn, session, "course_deleted")
+                    keys.append(f"session_cancelled:{session.id}")
+            await courses.set_deleted(conn, course_id, deleted=True)
+            await audit.write(conn, owner.id, "course.deleted", course_id, title=course.title)
+        for key in keys:
+            await self._notifications.push(key)
+
+    async def restore(self, user: User, course_id: CourseId) -> Course:
+        """Undo a deletion; on a course that is there it changes nothing."""
+        async with self._database.transaction() as conn:
+            course = await courses.lock(conn, course_id, deleted=True)
+            if course is None or not (user.role is Role.ADMIN or course.instructor_id == user.id):
                 raise NotFound
-            await _editable(conn, instructor, section.course_id)
+            if course.deleted_at is not None:
+                await courses.set_deleted(conn, course_id, deleted=False)
+                await audit.write(conn, user.id, "course.restored", course_id, title=course.title)
+            return await known(conn, course_id)
+
+    async def add_co_instructor(self, owner: User, course_id: CourseId, user_id: UserId) -> None:
+        """Name somebody who may edit, schedule and teach with the owner; again changes nothing."""
+        async with self._database.transaction() as conn:
+            await self._owned(conn, owner, course_id)
+            named = await users.by_id(conn, user_id)
+            if named is None or named.role is not Role.INSTRUCTOR or named.is_disabled or user_id == owner.id:
+                raise NotFound
+            await courses.add_co_instructor(conn, course_id, user_id)
+
+    async def remove_co_instructor(self, owner: User, course_id: CourseId, user_id: UserId) -> None:
+        async with self._database.transaction() as conn:
+            await self._owned(conn, owner, course_id)
+            await courses.remove_co_instructor(conn, course_id, user_id)
+
+    async def _owned(self, conn: Connection, owner: User, course_id: CourseId) -> Course:
+        course = await taught(conn, owner, course_id, lock=True)
+        if course.instructor_id != owner.id:
+            raise NotOwner
+        return course
+
+    # Review
 
     async def submit(self, instructor: User, course_id: CourseId) -> Course:
         """Ask for a review. Raises NeedsLesson, WrongState; only the owner may."""
         async with self._database.transaction() as conn:
-            course = await courses.lock(conn, course_id)
-            if course is None or instructor.id not in course.staff:
-                raise NotFound
-            if course.instructor_id != instructor.id:
-                raise NotOwner
+            course = await self._owned(conn, instructor, course_id)
             if course.status not in {CourseStatus.DRAFT, CourseStatus.REJECTED}:
                 raise WrongState(state=course.status)
             if not course.lesson_count:
                 raise NeedsLesson
             await courses.set_status(conn, course_id, CourseStatus.PENDING)
-            return await _known(conn, course_id)
+            return await known(conn, course_id)
 
     async def approve(self, admin: User, course_id: CourseId) -> Course:
         return await self._review(admin, course_id, CourseStatus.APPROVED, None)
@@ -165,44 +247,67 @@ class Courses:
                 raise NeedsLesson
             await courses.set_status(conn, course_id, verdict, reason)
             await audit.write(conn, admin.id, f"course.{verdict}", course_id, reason=reason)
-            return await _known(conn, course_id)
+            kind = (
+                NotificationKind.COURSE_APPROVED
+                if verdict is CourseStatus.APPROVED
+                else NotificationKind.COURSE_REJECTED
+            )
+            key = await self._notifications.tell(
+                conn,
+                [course.instructor_id],
+                kind,
+                f"{kind}:{course_id}:{course.version}",
+                courseId=course_id,
+                title=course.title,
+                reason=reason,
+            )
+            reviewed = await known(conn, course_id)
+        await self._notifications.push(key)
+        return reviewed
 
 
-async def _known(conn: Connection, course_id: CourseId) -> Course:
+def require_version(present: int, read: int | None) -> None:
+    """Raise StaleVersion when somebody changed it since the caller read it."""
+    if read is not None and read != present:
+        raise StaleVersion(version=present)
+
+
+def may_see_all(viewer: User | None, course: Course) -> bool:
+    return viewer is not None and (viewer.id in course.staff or viewer.role is Role.ADMIN)
+
+
+async def known(conn: Connection, course_id: CourseId) -> Course:
     course = await courses.by_id(conn, course_id)
     if course is None:
         raise NotFound
     return course
 
 
-async def _editable(conn: Connection, instructor: User, course_id: CourseId) -> Course:
-    """Lock a course the caller may edit: 404 when nobody may see it, else 403 for a stranger."""
-    course = await courses.lock(conn, course_id)
-    if course is None:
-        raise NotFound
-    if instructor.id not in course.staff:
-        if course.is_public:
-            raise NotOwner
+async def taught(conn: Connection, instructor: User, course_id: CourseId, *, lock: bool = False) -> Course:
+    """Return a course the caller teaches; below /instructor a foreign one is not there."""
+    course = await (courses.lock if lock else courses.by_id)(conn, course_id)
+    if course is None or instructor.id not in course.staff:
         raise NotFound
     return course
 
 
-async def _visible(conn: Connection, viewer: User | None, course_id: CourseId) -> tuple[Course, bool]:
-    course = await _known(conn, course_id)
+async def visible(conn: Connection, viewer: User | None, course_id: CourseId) -> tuple[Course, bool]:
+    """Return a course and whether the viewer is enrolled; NotFound for who may not know of it."""
+    course = await known(conn, course_id)
     enrolled = False
     if viewer is not None and viewer.role is Role.STUDENT:
         enrolled = await enrollments.is_enrolled(conn, viewer.id, course_id)
-    staff = viewer is not None and (viewer.id in course.staff or viewer.role is Role.ADMIN)
     # Rejected after approval: gone from the catalogue, open for who is enrolled.
-    if not (course.is_public or staff or enrolled):
+    if not (course.is_public or may_see_all(viewer, course) or enrolled):
         raise NotFound
     return course, enrolled
 
 
-async def _tree(conn: Connection, course_id: CourseId) -> list[tuple[Section, list[Lesson]]]:
+async def _tree(conn: Connection, course_id: CourseId, *, whole: bool) -> Tree:
     by_section: dict[SectionId, list[Lesson]] = {}
     for lesson in await lessons.of_course(conn, course_id):
-        by_section.setdefault(lesson.section_id, []).append(lesson)
+        if whole or lesson.published:
+            by_section.setdefault(lesson.section_id, []).append(lesson)
     return [
         (section, by_section.get(section.id, [])) for section in await sections.of_course(conn, course_id)
     ]

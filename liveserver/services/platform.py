@@ -1,42 +1,102 @@
 """What an admin may set while the server runs."""
 
-import time
-from dataclasses import dataclass
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 
-from liveserver.storage import platform_settings
+import structlog
+
+from liveserver.errors import Unavailable
+from liveserver.models.accounts import User
+from liveserver.storage import audit, platform_settings
+from liveserver.storage.bus import Bus, Happening
 from liveserver.storage.postgres import Database
 
-_SECONDS_FRESH = 5.0
+_SECONDS_FRESH = 2.0
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlatformSettings:
+    """Every setting and its default."""
+
     registration_open: bool = True
     instructor_approval: bool = False
+    verify_email: bool = False
     public_catalog: bool = True
+    review_edits: bool = False  # an edit of an approved course sends it back to review
+    allow_overlap: bool = False  # an instructor may plan two classes at one time
+    max_playbacks: int = 2  # videos one person may watch at once
+    completion_percent: int = 90  # of a video's seconds, before its lesson counts as complete
+    attendance_percent: int = 50  # of a class, before its live lesson counts as complete
+    quota_gib: int = 50  # what one instructor may keep in the store
 
 
-_KEYS = {
-    "registrationOpen": "registration_open",
-    "instructorApproval": "instructor_approval",
-    "publicCatalog": "public_catalog",
-}
+def _in_json(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(part.capitalize() for part in rest)
+
+
+_NAMES = {
+    _in_json(field.name): field.name for field in fields(PlatformSettings)
+}  # stored in their JSON names
 
 
 class Platform:
-    """Reads the settings, at most every five seconds: that is how soon a change is in force."""
+    """Keeps the settings at hand: read again every two seconds, and at once when a process changed them."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, bus: Bus) -> None:
         self._database = database
-        self._settings = PlatformSettings()
-        self._read_at = float("-inf")
+        self._bus = bus
+        self._changed = asyncio.Event()
+        self.current = PlatformSettings()
+        bus.listen(self._happened)
 
-    async def settings(self) -> PlatformSettings:
-        if time.monotonic() - self._read_at > _SECONDS_FRESH:
-            async with self._database.connection() as conn:
-                stored = await platform_settings.all_of(conn)
-            self._settings = PlatformSettings(
-                **{_KEYS[key]: bool(value) for key, value in stored.items() if key in _KEYS}
-            )
-            self._read_at = time.monotonic()
-        return self._settings
+    async def refresh(self) -> None:
+        async with self._database.connection() as conn:
+            stored = await platform_settings.all_of(conn)
+        self.current = PlatformSettings(
+            **{_NAMES[key]: value for key, value in stored.items() if key in _NAMES}  # type: ignore[arg-type]
+        )
+
+    async def run(self) -> None:
+        """Follow the database until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(_SECONDS_FRESH):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+            self._changed.clear()
+            try:
+                await self.refresh()
+            except Unavailable as error:
+                _log.warning("platform.unavailable", code=error.code)
+
+    async def change(self, admin: User, given: Mapping[str, bool | int]) -> PlatformSettings:
+        """Set what is given, note old and new in the audit log, tell every process."""
+        async with self._database.transaction() as conn:
+            await platform_settings.lock(conn)
+            default = {_in_json(name): value for name, value in asdict(PlatformSettings()).items()}
+            old = default | await platform_settings.all_of(conn)
+            wanted = {_in_json(name): value for name, value in given.items()}
+            changed = {key: value for key, value in wanted.items() if old[key] != value}
+            for key, value in changed.items():
+                await platform_settings.put(conn, key, json.dumps(value))
+            if changed:
+                await audit.write(
+                    conn,
+                    admin.id,
+                    "settings.changed",
+                    None,
+                    old={key: old[key] for key in changed},
+                    new=changed,
+                )
+        await self.refresh()
+        await self._bus.publish("settings.changed")
+        return self.current
+
+    def _happened(self, happening: Happening) -> None:
+        if happening["kind"] == "settings.changed":
+            self._changed.set()

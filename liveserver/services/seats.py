@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
+import structlog
+
 from liveserver.errors import (
     AccountDisabled,
     NotEnrolled,
@@ -21,7 +23,7 @@ from liveserver.errors import (
     Unauthenticated,
 )
 from liveserver.models.accounts import Login, Role, User
-from liveserver.models.ids import LiveSessionId, UserId
+from liveserver.models.ids import CourseId, LiveSessionId, UserId
 from liveserver.models.live_sessions import (
     Admission,
     Entrance,
@@ -43,6 +45,7 @@ from liveserver.storage.presence import Presence
 from liveserver.storage.seats import Answer, SeatLedger, SeatsLost, StaleEpoch, from_milliseconds
 from liveserver.storage.throttle import Throttle
 
+_log = structlog.get_logger()
 _STATES = {
     "R": SeatState.RESERVED,
     "O": SeatState.OFFERED,
@@ -292,6 +295,55 @@ class Seats:
             rank = rank_of(session.seat_epoch, fence)
             await self._tell_gone(session.id, user_id, "banned" if ban else "kicked", rank)
             await self._settle(session.id, user_id)
+
+    async def holders(self, session_id: LiveSessionId) -> set[UserId] | None:
+        """Say who holds a place in a class; nobody in one that is over, None when it cannot be told now."""
+        async with self._database.connection() as conn:
+            session = await live_sessions.by_id(conn, session_id)
+        if session is None or session.status is not SessionStatus.LIVE:
+            return set()
+        try:
+            totals, _, _ = await self._ledger.look(session_id, session.seat_epoch, UserId(UUID(int=0)))
+            if totals.status != "live":
+                return None
+            return set(await self._ledger.members(session_id, session.seat_epoch))
+        except (SeatsLost, StaleEpoch, SeatsUnavailable):
+            return None
+
+    async def release_lost(self, user_id: UserId) -> None:
+        """Free the seats kept for a link that will not come back: its login has ended."""
+        async with self._database.connection() as conn:
+            running = await live_sessions.live_with(conn, user_id)
+        for session in running:
+            try:
+                _, state, _ = await self._ledger.look(session.id, session.seat_epoch, user_id)
+                if _STATES.get(state) is SeatState.GRACE:
+                    fence = await self._ledger.leave(session.id, session.seat_epoch, user_id)
+                    if fence is not None:
+                        rank = rank_of(session.seat_epoch, fence)
+                        await self._tell_gone(session.id, user_id, "left", rank)
+                        await self._settle(session.id, user_id)
+            except (SeatsLost, StaleEpoch, SeatsUnavailable) as error:
+                _log.warning("seats.release_failed", session=str(session.id), why=type(error).__name__)
+
+    async def evict(self, user_id: UserId, course_id: CourseId | None = None) -> None:
+        """Put somebody out of every class that runs, or of a course's; their right to be there is gone.
+
+        Never raises: who cannot be reached now loses the socket when it is next checked.
+        """
+        async with self._database.connection() as conn:
+            running = await live_sessions.live_with(conn, user_id)
+        for session in running:
+            if course_id is not None and session.course_id != course_id:
+                continue
+            try:
+                fence = await self._ledger.kick(session.id, session.seat_epoch, user_id, ban=False)
+                if fence is not None:
+                    rank = rank_of(session.seat_epoch, fence)
+                    await self._tell_gone(session.id, user_id, "kicked", rank)
+                    await self._settle(session.id, user_id)
+            except (SeatsLost, StaleEpoch, SeatsUnavailable) as error:
+                _log.warning("seats.evict_failed", session=str(session.id), why=type(error).__name__)
 
     async def _tell_gone(self, session_id: LiveSessionId, user_id: UserId, reason: str, rank: int) -> None:
         await self._bus.publish(

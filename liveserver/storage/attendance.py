@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from liveserver.models.attendance import Interval
-from liveserver.models.ids import CourseId, LiveSessionId, UserId, uuid7
+from liveserver.models.ids import CourseId, LessonId, LiveSessionId, UserId, uuid7
 from liveserver.storage.postgres import Connection
 from liveserver.storage.seats import SeatEvent
 
@@ -181,3 +181,17 @@ async def intervals(
             )
         )
     return by_user
+
+
+async def percent_of_lesson(conn: Connection, student: UserId, lesson_id: LessonId) -> int:
+    """Return which share of the best attended ended class of a lesson somebody was there, whole percent."""
+    percent: int = await conn.fetchval(
+        "SELECT coalesce(max(share), 0)::integer FROM ("
+        " SELECT floor(100 * extract(epoch FROM sum(a.left_at - a.joined_at))"
+        " / greatest(extract(epoch FROM v.ended_at - v.started_at), 1)) AS share"
+        " FROM live_sessions v JOIN attendance_intervals a ON a.session_id = v.id"
+        " WHERE v.lesson_id = $2 AND v.status = 'ended' AND a.user_id = $1 GROUP BY v.id) AS classes",
+        student,
+        lesson_id,
+    )
+    return min(100, percent)

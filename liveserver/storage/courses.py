@@ -8,21 +8,19 @@ from liveserver.models.courses import Course, CourseStatus
 from liveserver.models.ids import CourseId, UserId, uuid7
 from liveserver.storage.postgres import Connection
 
-_SELECT = """
+SELECT = """
     SELECT c.id, c.instructor_id, u.name AS instructor_name, c.title, c.description, c.price,
-        c.currency, c.status, c.language, c.rejection_reason, c.version, c.created_at,
-        c.updated_at, c.deleted_at,
+        c.currency, c.status, c.language, c.rejection_reason, c.sequential, c.version, c.created_at,
+        c.updated_at, c.approved_at, c.edited_at, c.deleted_at, c.student_count,
         (SELECT count(*) FROM lessons l JOIN sections s ON s.id = l.section_id
-            WHERE s.course_id = c.id AND l.deleted_at IS NULL AND s.deleted_at IS NULL)
+            WHERE s.course_id = c.id AND l.deleted_at IS NULL AND s.deleted_at IS NULL AND l.published)
             AS lesson_count,
-        (SELECT count(*) FROM enrollments e WHERE e.course_id = c.id AND e.removed_at IS NULL)
-            AS student_count,
         ARRAY(SELECT o.user_id FROM co_instructors o WHERE o.course_id = c.id) AS co_instructors
     FROM courses c JOIN users u ON u.id = c.instructor_id
 """
 
 
-def _course(row: asyncpg.Record) -> Course:
+def of_row(row: asyncpg.Record) -> Course:
     return Course(
         id=row["id"],
         instructor_id=row["instructor_id"],
@@ -34,11 +32,14 @@ def _course(row: asyncpg.Record) -> Course:
         status=CourseStatus(row["status"]),
         language=row["language"],
         rejection_reason=row["rejection_reason"],
+        sequential=row["sequential"],
         lesson_count=row["lesson_count"],
         student_count=row["student_count"],
         version=row["version"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
+        approved_at=row["approved_at"],
+        edited_at=row["edited_at"],
         deleted_at=row["deleted_at"],
         staff=frozenset({row["instructor_id"], *row["co_instructors"]}),
     )
@@ -53,11 +54,12 @@ async def insert(
     price: int,
     currency: str,
     language: str,
+    sequential: bool = False,
 ) -> CourseId:
     course = CourseId(uuid7())
     await conn.execute(
         "INSERT INTO courses (id, instructor_id, title, description, price, currency, status,"
-        " language) VALUES ($1, $2, $3, $4, $5, $6, 'draft', $7)",
+        " language, sequential) VALUES ($1, $2, $3, $4, $5, $6, 'draft', $7, $8)",
         course,
         instructor,
         title,
@@ -65,30 +67,80 @@ async def insert(
         price,
         currency,
         language,
+        sequential,
     )
     return course
 
 
-async def by_id(conn: Connection, course_id: CourseId) -> Course | None:
-    row = await conn.fetchrow(_SELECT + " WHERE c.id = $1 AND c.deleted_at IS NULL", course_id)
-    return _course(row) if row else None
+async def by_id(conn: Connection, course_id: CourseId, *, deleted: bool = False) -> Course | None:
+    """Return the course; one that was deleted only to who asks for such."""
+    row = await conn.fetchrow(
+        SELECT + " WHERE c.id = $1 AND ($2 OR c.deleted_at IS NULL)", course_id, deleted
+    )
+    return of_row(row) if row else None
 
 
-async def lock(conn: Connection, course_id: CourseId) -> Course | None:
+async def lock(conn: Connection, course_id: CourseId, *, deleted: bool = False) -> Course | None:
     """Return the course, locked so that a check and the write after it are one step."""
     await conn.execute("SELECT 1 FROM courses WHERE id = $1 FOR UPDATE", course_id)
-    return await by_id(conn, course_id)
+    return await by_id(conn, course_id, deleted=deleted)
 
 
-async def catalogue(conn: Connection, *, before: UUID | None, limit: int) -> list[Course]:
-    """Return approved courses, newest first, from below the id `before`."""
-    rows = await conn.fetch(
-        _SELECT + " WHERE c.status = 'approved' AND c.deleted_at IS NULL AND u.status = 'active'"
-        " AND ($1::uuid IS NULL OR c.id < $1) ORDER BY c.id DESC LIMIT $2",
-        before,
-        limit,
+async def update(
+    conn: Connection,
+    course_id: CourseId,
+    *,
+    title: str | None,
+    description: str | None,
+    price: int | None,
+    currency: str | None,
+    language: str | None,
+    sequential: bool | None,
+) -> None:
+    """Change what is given; None leaves a column as it is."""
+    await conn.execute(
+        "UPDATE courses SET title = coalesce($2, title), description = coalesce($3, description),"
+        " price = coalesce($4, price), currency = coalesce($5, currency), language = coalesce($6, language),"
+        " sequential = coalesce($7, sequential), version = version + 1, edited_at = now(), updated_at = now()"
+        " WHERE id = $1",
+        course_id,
+        title,
+        description,
+        price,
+        currency,
+        language,
+        sequential,
     )
-    return [_course(row) for row in rows]
+
+
+async def touch(conn: Connection, course_id: CourseId) -> None:
+    """Note that what the course is made of has changed."""
+    await conn.execute("UPDATE courses SET edited_at = now(), updated_at = now() WHERE id = $1", course_id)
+
+
+async def set_deleted(conn: Connection, course_id: CourseId, *, deleted: bool) -> None:
+    await conn.execute(
+        "UPDATE courses SET deleted_at = CASE WHEN $2 THEN now() END, version = version + 1,"
+        " updated_at = now() WHERE id = $1",
+        course_id,
+        deleted,
+    )
+
+
+async def reassign(conn: Connection, old: UserId, new: UserId) -> list[CourseId]:
+    """Give every course of one instructor to another; return which."""
+    rows = await conn.fetch(
+        "UPDATE courses SET instructor_id = $2, version = version + 1, updated_at = now()"
+        " WHERE instructor_id = $1 RETURNING id",
+        old,
+        new,
+    )
+    await conn.execute(
+        "DELETE FROM co_instructors o USING courses c"
+        " WHERE c.id = o.course_id AND o.user_id = $1 AND c.instructor_id = $1",
+        new,
+    )
+    return [row["id"] for row in rows]
 
 
 async def taught_by(
@@ -96,46 +148,55 @@ async def taught_by(
     instructor: UserId,
     *,
     status: CourseStatus | None,
+    deleted: bool,
     before: UUID | None,
     limit: int,
 ) -> list[Course]:
+    """Return who teaches them their courses, newest first; of deleted ones only the owner's own."""
     rows = await conn.fetch(
-        _SELECT + " WHERE c.deleted_at IS NULL AND (c.instructor_id = $1 OR EXISTS (SELECT 1 FROM"
-        " co_instructors o WHERE o.course_id = c.id AND o.user_id = $1))"
-        " AND ($2::text IS NULL OR c.status = $2)"
+        SELECT + " WHERE (c.instructor_id = $1 OR (NOT $5 AND EXISTS (SELECT 1 FROM"
+        " co_instructors o WHERE o.course_id = c.id AND o.user_id = $1)))"
+        " AND (c.deleted_at IS NOT NULL) = $5 AND ($2::text IS NULL OR c.status = $2)"
         " AND ($3::uuid IS NULL OR c.id < $3) ORDER BY c.id DESC LIMIT $4",
         instructor,
         status,
         before,
         limit,
+        deleted,
     )
-    return [_course(row) for row in rows]
+    return [of_row(row) for row in rows]
 
 
 async def enrolled_by(conn: Connection, student: UserId, *, before: UUID | None, limit: int) -> list[Course]:
     rows = await conn.fetch(
-        _SELECT + " JOIN enrollments e ON e.course_id = c.id WHERE e.student_id = $1"
+        SELECT + " JOIN enrollments e ON e.course_id = c.id WHERE e.student_id = $1"
         " AND e.removed_at IS NULL AND c.deleted_at IS NULL"
         " AND ($2::uuid IS NULL OR c.id < $2) ORDER BY c.id DESC LIMIT $3",
         student,
         before,
         limit,
     )
-    return [_course(row) for row in rows]
+    return [of_row(row) for row in rows]
 
 
 async def for_review(
-    conn: Connection, *, status: CourseStatus | None, before: UUID | None, limit: int
+    conn: Connection, *, status: CourseStatus | None, after: tuple[int, UUID] | None, limit: int
 ) -> list[Course]:
-    """Return every course but drafts' order is by id; deleted ones carry their date."""
+    """Return every course, those that wait for a review first; deleted ones carry their date.
+
+    `after` is where the page before ended: 0 for a waiting course, else 1, and its id.
+    """
     rows = await conn.fetch(
-        _SELECT + " WHERE ($1::text IS NULL OR c.status = $1)"
-        " AND ($2::uuid IS NULL OR c.id < $2) ORDER BY c.id DESC LIMIT $3",
+        SELECT + " WHERE ($1::text IS NULL OR c.status = $1) AND ($2::integer IS NULL"
+        " OR (c.status <> 'pending')::integer > $2"
+        " OR ((c.status <> 'pending')::integer = $2 AND c.id < $3))"
+        " ORDER BY (c.status <> 'pending')::integer, c.id DESC LIMIT $4",
         status,
-        before,
+        after[0] if after else None,
+        after[1] if after else None,
         limit,
     )
-    return [_course(row) for row in rows]
+    return [of_row(row) for row in rows]
 
 
 async def set_status(
@@ -159,3 +220,10 @@ async def add_co_instructor(conn: Connection, course_id: CourseId, user_id: User
         course_id,
         user_id,
     )
+
+
+async def remove_co_instructor(conn: Connection, course_id: CourseId, user_id: UserId) -> bool:
+    gone = await conn.fetchval(
+        "DELETE FROM co_instructors WHERE course_id = $1 AND user_id = $2 RETURNING 1", course_id, user_id
+    )
+    return bool(gone)

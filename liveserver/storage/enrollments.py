@@ -1,8 +1,11 @@
 """Table enrollments: one row per student and course, for ever."""
 
+from datetime import datetime
+from uuid import UUID
+
 import asyncpg
 
-from liveserver.models.courses import Enrollment
+from liveserver.models.courses import EnrolledStudent, Enrollment
 from liveserver.models.ids import CourseId, UserId, uuid7
 from liveserver.storage.postgres import Connection
 
@@ -40,6 +43,59 @@ async def insert(conn: Connection, student: UserId, course_id: CourseId) -> Enro
         course_id,
     )
     return _enrollment(row) if row else None
+
+
+async def lock(conn: Connection, student: UserId, course_id: CourseId) -> None:
+    """Make reading a student's progress and writing it one step."""
+    await conn.execute(
+        "SELECT 1 FROM enrollments WHERE student_id = $1 AND course_id = $2 FOR UPDATE", student, course_id
+    )
+
+
+async def set_removed(conn: Connection, student: UserId, course_id: CourseId, *, removed: bool) -> bool:
+    """Remove or let back in; False when it was so already."""
+    row = await conn.fetchrow(
+        "UPDATE enrollments SET removed_at = CASE WHEN $3 THEN now() END"
+        " WHERE student_id = $1 AND course_id = $2 AND (removed_at IS NULL) = $3 RETURNING id",
+        student,
+        course_id,
+        removed,
+    )
+    return row is not None
+
+
+async def of_course(
+    conn: Connection, course_id: CourseId, *, after: tuple[datetime, UUID] | None, limit: int
+) -> list[EnrolledStudent]:
+    """Return who is enrolled, the newest first."""
+    rows = await conn.fetch(
+        "SELECT e.id, u.id AS user_id, u.name, u.email, e.progress, e.created_at, greatest("
+        " (SELECT max(a.last_seen_at) FROM attendance_intervals a JOIN live_sessions v ON v.id = a.session_id"
+        " WHERE a.user_id = u.id AND v.course_id = e.course_id),"
+        " (SELECT max(p.updated_at) FROM lesson_progress p JOIN lessons l ON l.id = p.lesson_id"
+        " JOIN sections s ON s.id = l.section_id"
+        " WHERE p.student_id = u.id AND s.course_id = e.course_id)) AS last_seen_at"
+        " FROM enrollments e JOIN users u ON u.id = e.student_id"
+        " WHERE e.course_id = $1 AND e.removed_at IS NULL"
+        " AND ($2::timestamptz IS NULL OR (e.created_at, e.id) < ($2, $3))"
+        " ORDER BY e.created_at DESC, e.id DESC LIMIT $4",
+        course_id,
+        after[0] if after else None,
+        after[1] if after else None,
+        limit,
+    )
+    return [
+        EnrolledStudent(
+            enrollment_id=row["id"],
+            user_id=row["user_id"],
+            name=row["name"],
+            email=row["email"],
+            progress=row["progress"],
+            enrolled_at=row["created_at"],
+            last_seen_at=row["last_seen_at"],
+        )
+        for row in rows
+    ]
 
 
 async def is_enrolled(conn: Connection, student: UserId, course_id: CourseId) -> bool:

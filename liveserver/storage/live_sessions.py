@@ -6,13 +6,13 @@ from uuid import UUID
 import asyncpg
 
 from liveserver.models.ids import CourseId, LessonId, LiveSessionId, UserId, uuid7
-from liveserver.models.live_sessions import LiveSession, Provider, SessionStatus
+from liveserver.models.live_sessions import LiveSession, Plan, Provider, SessionStatus
 from liveserver.storage.postgres import Connection
 
 _SELECT = """
     SELECT v.id, v.course_id, c.title AS course_title, v.lesson_id, v.title, v.start_time, v.timezone,
         v.duration, v.extension, v.max_students, v.status, v.cancel_reason, v.provider,
-        v.external_url, v.started_at, v.ended_at, v.seat_epoch, c.instructor_id,
+        v.external_url, v.host_id, v.started_at, v.ended_at, v.seat_epoch, c.instructor_id,
         c.status = 'approved' AND c.deleted_at IS NULL AS course_is_public,
         ARRAY(SELECT o.user_id FROM co_instructors o WHERE o.course_id = c.id) AS co_instructors
     FROM live_sessions v JOIN courses c ON c.id = v.course_id
@@ -35,6 +35,7 @@ def _session(row: asyncpg.Record) -> LiveSession:
         cancel_reason=row["cancel_reason"],
         provider=Provider(row["provider"]),
         external_url=row["external_url"],
+        host_id=row["host_id"],
         started_at=row["started_at"],
         ended_at=row["ended_at"],
         seat_epoch=row["seat_epoch"],
@@ -57,52 +58,80 @@ async def lock(conn: Connection, session_id: LiveSessionId) -> LiveSession | Non
 async def insert(
     conn: Connection,
     course_id: CourseId,
+    plan: Plan,
     *,
+    host: UserId,
     lesson_id: LessonId | None,
-    title: str,
-    start_time: datetime,
-    timezone: str,
-    duration: int,
-    max_students: int,
 ) -> LiveSessionId:
     session = LiveSessionId(uuid7())
     await conn.execute(
-        "INSERT INTO live_sessions (id, course_id, lesson_id, title, start_time, timezone,"
-        " duration, max_students, status) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'scheduled')",
+        "INSERT INTO live_sessions (id, course_id, lesson_id, title, start_time, timezone, duration,"
+        " max_students, provider, external_url, host_id, status)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'scheduled')",
         session,
         course_id,
         lesson_id,
-        title,
-        start_time,
-        timezone,
-        duration,
-        max_students,
+        plan.title,
+        plan.start_time,
+        plan.timezone,
+        plan.duration,
+        plan.max_students,
+        plan.provider,
+        plan.external_url,
+        host,
     )
     return session
 
 
-async def update(
-    conn: Connection,
-    session_id: LiveSessionId,
-    *,
-    title: str | None,
-    start_time: datetime | None,
-    timezone: str | None,
-    duration: int | None,
-    max_students: int | None,
-) -> None:
-    """Change what is given; None leaves a column as it is."""
-    await conn.execute(
-        "UPDATE live_sessions SET title = coalesce($2, title),"
-        " start_time = coalesce($3, start_time), timezone = coalesce($4, timezone),"
-        " duration = coalesce($5, duration), max_students = coalesce($6, max_students),"
-        " updated_at = now() WHERE id = $1",
+async def lock_host(conn: Connection, host: UserId) -> None:
+    """Make the check for overlaps and the write after it one step for this instructor."""
+    await conn.execute("SELECT 1 FROM users WHERE id = $1 FOR UPDATE", host)
+
+
+async def overlapping(
+    conn: Connection, host: UserId, start: datetime, end: datetime, *, but: LiveSessionId | None
+) -> LiveSessionId | None:
+    """Return a class of the host's that is planned or held between two times."""
+    found: LiveSessionId | None = await conn.fetchval(
+        "SELECT v.id FROM live_sessions v JOIN courses c ON c.id = v.course_id"
+        " WHERE v.host_id = $1 AND v.status IN ('scheduled', 'live', 'ending') AND c.deleted_at IS NULL"
+        " AND ($4::uuid IS NULL OR v.id <> $4) AND coalesce(v.started_at, v.start_time) < $3"
+        " AND coalesce(v.started_at, v.start_time) + make_interval(mins => v.duration + v.extension) > $2"
+        " ORDER BY v.start_time LIMIT 1",
+        host,
+        start,
+        end,
+        but,
+    )
+    return found
+
+
+async def claim_reminder(conn: Connection, session_id: LiveSessionId, key: str) -> bool:
+    """Return True to the one transaction that is to send a reminder."""
+    row = await conn.fetchrow(
+        "INSERT INTO session_reminders (key, session_id) VALUES ($1, $2)"
+        " ON CONFLICT DO NOTHING RETURNING key",
+        key,
         session_id,
-        title,
-        start_time,
-        timezone,
-        duration,
-        max_students,
+    )
+    return row is not None
+
+
+async def set_lesson(conn: Connection, session_id: LiveSessionId, lesson_id: LessonId) -> None:
+    await conn.execute("UPDATE live_sessions SET lesson_id = $2 WHERE id = $1", session_id, lesson_id)
+
+
+async def update(conn: Connection, session_id: LiveSessionId, plan: Plan) -> None:
+    await conn.execute(
+        "UPDATE live_sessions SET title = $2, start_time = $3, timezone = $4, duration = $5,"
+        " max_students = $6, external_url = $7, updated_at = now() WHERE id = $1",
+        session_id,
+        plan.title,
+        plan.start_time,
+        plan.timezone,
+        plan.duration,
+        plan.max_students,
+        plan.external_url,
     )
 
 
@@ -162,6 +191,33 @@ async def open_ones(conn: Connection) -> list[LiveSession]:
     """Return every session that is scheduled in the past, live or ending: the reconciler's list."""
     rows = await conn.fetch(
         _SELECT + " WHERE v.status IN ('live', 'ending') OR (v.status = 'scheduled' AND v.start_time < now())"
+    )
+    return [_session(row) for row in rows]
+
+
+async def of_course(conn: Connection, course_id: CourseId) -> list[LiveSession]:
+    rows = await conn.fetch(_SELECT + " WHERE v.course_id = $1 ORDER BY v.id", course_id)
+    return [_session(row) for row in rows]
+
+
+async def live_with(conn: Connection, user_id: UserId) -> list[LiveSession]:
+    """Return the classes that run now and that somebody may be in: enrolled in or teaching."""
+    rows = await conn.fetch(
+        _SELECT + " WHERE v.status = 'live' AND (c.instructor_id = $1"
+        " OR EXISTS (SELECT 1 FROM co_instructors o WHERE o.course_id = c.id AND o.user_id = $1)"
+        " OR EXISTS (SELECT 1 FROM enrollments e WHERE e.course_id = c.id AND e.student_id = $1))",
+        user_id,
+    )
+    return [_session(row) for row in rows]
+
+
+async def starting_before(conn: Connection, at: datetime) -> list[LiveSession]:
+    """Return the scheduled classes of public courses that begin before a time and not long ago."""
+    rows = await conn.fetch(
+        _SELECT
+        + " WHERE v.status = 'scheduled' AND v.start_time < $1 AND v.start_time > now() - interval '1 hour'"
+        " AND c.status = 'approved' AND c.deleted_at IS NULL",
+        at,
     )
     return [_session(row) for row in rows]
 

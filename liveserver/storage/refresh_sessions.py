@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from liveserver.models.accounts import DeviceLogin
 from liveserver.models.ids import FamilyId, UserId, uuid7
 from liveserver.storage.postgres import Connection
 
@@ -70,23 +71,24 @@ async def lock_token(conn: Connection, digest: bytes) -> RefreshToken | None:
 
 async def rotate(conn: Connection, digest: bytes, child: bytes, child_sealed: bytes) -> None:
     await conn.execute(
-        "UPDATE refresh_tokens SET used_at = clock_timestamp(), child_hash = $2, child_sealed = $3"
-        " WHERE hash = $1 AND used_at IS NULL",
+        "WITH used AS (UPDATE refresh_tokens SET used_at = clock_timestamp(), child_hash = $2,"
+        " child_sealed = $3 WHERE hash = $1 AND used_at IS NULL RETURNING family_id)"
+        " UPDATE refresh_families f SET used_at = now() FROM used WHERE f.id = used.family_id",
         digest,
         child,
         child_sealed,
     )
 
 
-async def revoke_family(conn: Connection, family_id: FamilyId, reason: str) -> bool:
-    """Return whether the login was still good before."""
-    row = await conn.fetchrow(
+async def revoke_family(conn: Connection, family_id: FamilyId, reason: str) -> UserId | None:
+    """End a login; return whose it was, None when it had ended before."""
+    owner: UserId | None = await conn.fetchval(
         "UPDATE refresh_families SET revoked_at = now(), revoked_reason = $2"
-        " WHERE id = $1 AND revoked_at IS NULL RETURNING id",
+        " WHERE id = $1 AND revoked_at IS NULL RETURNING user_id",
         family_id,
         reason,
     )
-    return row is not None
+    return owner
 
 
 async def family_of(conn: Connection, digest: bytes) -> FamilyId | None:
@@ -94,3 +96,44 @@ async def family_of(conn: Connection, digest: bytes) -> FamilyId | None:
         "SELECT family_id FROM refresh_tokens WHERE hash = $1", digest
     )
     return family
+
+
+async def of_user(conn: Connection, user_id: UserId) -> list[DeviceLogin]:
+    """Return the logins that still count, the last used first."""
+    rows = await conn.fetch(
+        "SELECT id, user_agent, address, created_at, used_at, expires_at FROM refresh_families"
+        " WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > now() ORDER BY used_at DESC, id",
+        user_id,
+    )
+    return [DeviceLogin(**dict(row)) for row in rows]
+
+
+async def revoke_of_user(
+    conn: Connection,
+    user_id: UserId,
+    reason: str,
+    *,
+    only: FamilyId | None = None,
+    but: FamilyId | None = None,
+) -> list[FamilyId]:
+    """End logins of a person: one, or all, or all but one; return which."""
+    rows = await conn.fetch(
+        "UPDATE refresh_families SET revoked_at = now(), revoked_reason = $2"
+        " WHERE user_id = $1 AND revoked_at IS NULL AND ($3::uuid IS NULL OR id = $3)"
+        " AND ($4::uuid IS NULL OR id <> $4) RETURNING id",
+        user_id,
+        reason,
+        only,
+        but,
+    )
+    return [row["id"] for row in rows]
+
+
+async def ended_among(conn: Connection, families: list[FamilyId]) -> set[FamilyId]:
+    """Return which of these logins count no more: logged out, or of a disabled account."""
+    rows = await conn.fetch(
+        "SELECT f.id FROM refresh_families f JOIN users u ON u.id = f.user_id"
+        " WHERE f.id = ANY($1) AND (f.revoked_at IS NOT NULL OR u.status = 'disabled')",
+        families,
+    )
+    return {row["id"] for row in rows}

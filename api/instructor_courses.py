@@ -1,0 +1,239 @@
+"""An instructor's own courses: making, changing, submitting, deleting; who teaches and studies in them."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import StringConstraints
+
+from api.contract import Reply, Request, if_match, route
+from api.courses import CourseOut, CoursePage, LessonOut, SectionOut, page
+from api.paging import CursorQuery, cut, decode, encode
+from api.scalars import Body, Instant, Money, Out, PageQuery, Prose, Title
+from liveserver.errors import (
+    InstructorPending,
+    NeedsLesson,
+    NotOwner,
+    SessionLive,
+    StaleVersion,
+    WrongState,
+)
+from liveserver.models.accounts import Role
+from liveserver.models.courses import Course, CourseStatus, Lesson
+from liveserver.models.ids import CourseId, UserId
+from liveserver.services.courses import Tree
+
+_INSTRUCTOR = {Role.INSTRUCTOR}
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+
+
+class CourseIn(Body):
+    """`price` is in minor units of `currency`; in a `sequential` course lessons open one after the other."""
+
+    title: Title
+    description: Prose = ""
+    price: Money = 0
+    currency: Currency = "USD"
+    language: Literal["en", "ar"] = "en"
+    sequential: bool = False
+
+
+class CoursePatch(Body):
+    title: Title | None = None
+    description: Prose | None = None
+    price: Money | None = None
+    currency: Currency | None = None
+    language: Literal["en", "ar"] | None = None
+    sequential: bool | None = None
+
+
+class OwnLesson(LessonOut):
+    """`contentUrl` is the key of what was uploaded for it."""
+
+    content_url: str | None = None
+
+
+class OwnSection(SectionOut):
+    lessons: list[OwnLesson]
+
+
+class OwnCourse(CourseOut):
+    """`isOwner` is false for a co-instructor."""
+
+    rejection_reason: str | None = None
+    is_owner: bool
+    changed_since_review: bool
+    co_instructor_ids: list[UserId]
+
+
+class CourseTree(OwnCourse):
+    sections: list[OwnSection]
+
+
+class OwnCoursesQuery(PageQuery):
+    status: CourseStatus | None = None
+    deleted: bool = False
+
+
+class StudentOut(Out):
+    user_id: UserId
+    name: str
+    email: str
+    progress: int
+    enrolled_at: Instant
+    last_seen_at: Instant | None = None
+
+
+class StudentPage(Out):
+    items: list[StudentOut]
+    next_cursor: str | None = None
+
+
+@route("POST", "/api/instructor/courses", status=201, roles=_INSTRUCTOR, raises=(InstructorPending,))
+async def create_course(request: Request, body: CourseIn) -> OwnCourse:
+    course = await request.services.courses.create(request.user, **body.model_dump())
+    return _own(request, course)
+
+
+@route("GET", "/api/instructor/courses", roles=_INSTRUCTOR)
+async def list_own_courses(request: Request, query: OwnCoursesQuery) -> CoursePage:
+    found = await request.services.courses.taught_by(
+        request.user, status=query.status, deleted=query.deleted, before=query.cursor, limit=query.limit + 1
+    )
+    return page(found, query.limit)
+
+
+@route("GET", "/api/instructor/courses/{course}", roles=_INSTRUCTOR)
+async def read_own_course(request: Request, course: CourseId) -> Reply[CourseTree]:
+    found, tree = await request.services.courses.own(request.user, course)
+    body = CourseTree(**_own(request, found).model_dump(), sections=_sections(tree))
+    return Reply(body=body, status=200, headers={"ETag": f'"{found.version}"'})
+
+
+async def see_own_course(request: Request, course: CourseId) -> None:
+    await request.services.courses.own(request.user, course)
+
+
+@route(
+    "PATCH",
+    "/api/instructor/courses/{course}",
+    roles=_INSTRUCTOR,
+    guard=see_own_course,
+    raises=(NotOwner, StaleVersion),
+)
+async def change_course(request: Request, course: CourseId, body: CoursePatch) -> OwnCourse:
+    changed = await request.services.courses.change(
+        request.user, course, version=if_match(request), **body.model_dump()
+    )
+    return _own(request, changed)
+
+
+@route(
+    "DELETE",
+    "/api/instructor/courses/{course}",
+    status=204,
+    roles=_INSTRUCTOR,
+    raises=(NotOwner, SessionLive),
+)
+async def delete_course(request: Request, course: CourseId) -> None:
+    await request.services.courses.delete(request.user, course)
+
+
+@route("POST", "/api/instructor/courses/{course}/restore", roles={Role.INSTRUCTOR, Role.ADMIN})
+async def restore_course(request: Request, course: CourseId) -> CourseOut:
+    return CourseOut.model_validate(await request.services.courses.restore(request.user, course))
+
+
+@route(
+    "POST",
+    "/api/instructor/courses/{course}/submit",
+    roles=_INSTRUCTOR,
+    raises=(NeedsLesson, WrongState, NotOwner),
+)
+async def submit_course(request: Request, course: CourseId) -> CourseOut:
+    return CourseOut.model_validate(await request.services.courses.submit(request.user, course))
+
+
+@route(
+    "PUT",
+    "/api/instructor/courses/{course}/co-instructors/{user}",
+    status=204,
+    roles=_INSTRUCTOR,
+    raises=(NotOwner,),
+)
+async def add_co_instructor(request: Request, course: CourseId, user: UserId) -> None:
+    await request.services.courses.add_co_instructor(request.user, course, user)
+
+
+@route(
+    "DELETE",
+    "/api/instructor/courses/{course}/co-instructors/{user}",
+    status=204,
+    roles=_INSTRUCTOR,
+    raises=(NotOwner,),
+)
+async def remove_co_instructor(request: Request, course: CourseId, user: UserId) -> None:
+    await request.services.courses.remove_co_instructor(request.user, course, user)
+
+
+@route("GET", "/api/instructor/courses/{course}/students", roles=_INSTRUCTOR)
+async def list_students(request: Request, course: CourseId, query: CursorQuery) -> StudentPage:
+    after = decode(query.cursor, datetime.fromisoformat, UUID)
+    found = await request.services.enrollment.students(
+        request.user, course, after=(after[0], after[1]) if after else None, limit=query.limit + 1
+    )
+    items, last = cut(found, query.limit)
+    return StudentPage(
+        items=[StudentOut.model_validate(one) for one in items],
+        next_cursor=encode(last.enrolled_at.isoformat(), last.enrollment_id) if last else None,
+    )
+
+
+@route("DELETE", "/api/instructor/courses/{course}/students/{user}", status=204, roles=_INSTRUCTOR)
+async def remove_student(request: Request, course: CourseId, user: UserId) -> None:
+    await request.services.enrollment.remove(request.user, course, user)
+
+
+@route("PUT", "/api/instructor/courses/{course}/students/{user}", status=204, roles=_INSTRUCTOR)
+async def readmit_student(request: Request, course: CourseId, user: UserId) -> None:
+    """Let a student who was removed come back."""
+    await request.services.enrollment.readmit(request.user, course, user)
+
+
+def _own(request: Request, course: Course) -> OwnCourse:
+    return OwnCourse(
+        **CourseOut.model_validate(course).model_dump(),
+        is_owner=course.instructor_id == request.user.id,
+        rejection_reason=course.rejection_reason,
+        changed_since_review=course.changed_since_review,
+        co_instructor_ids=sorted(course.staff - {course.instructor_id}),
+    )
+
+
+def _sections(tree: Tree) -> list[OwnSection]:
+    return [
+        OwnSection(
+            **SectionOut.model_validate(section).model_dump(), lessons=[own_lesson(one) for one in lessons]
+        )
+        for section, lessons in tree
+    ]
+
+
+def own_lesson(lesson: Lesson) -> OwnLesson:
+    return OwnLesson.model_validate(lesson)
+
+
+ROUTES = [
+    create_course,
+    list_own_courses,
+    read_own_course,
+    change_course,
+    delete_course,
+    restore_course,
+    submit_course,
+    add_co_instructor,
+    remove_co_instructor,
+    list_students,
+    remove_student,
+    readmit_student,
+]

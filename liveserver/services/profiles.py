@@ -1,0 +1,107 @@
+"""What people say of themselves, and the devices they are signed in on."""
+
+from collections.abc import Sequence
+from uuid import UUID
+from zoneinfo import available_timezones
+
+import nh3
+
+from liveserver.errors import BadCredentials, Invalid, NotFound
+from liveserver.models.accounts import DeviceLogin, InstructorProfile, Login, User
+from liveserver.models.ids import FamilyId
+from liveserver.services import passwords
+from liveserver.services.accounts import tell_ended
+from liveserver.services.passwords import PasswordHashing
+from liveserver.storage import instructor_profiles, refresh_sessions, users
+from liveserver.storage.bus import Bus
+from liveserver.storage.postgres import Connection, Database
+
+_BIO_TAGS = {"p", "br", "b", "strong", "i", "em", "ul", "ol", "li", "a"}
+
+
+class Profiles:
+    def __init__(self, database: Database, hashing: PasswordHashing, bus: Bus) -> None:
+        self._database = database
+        self._hashing = hashing
+        self._bus = bus
+
+    async def change(
+        self,
+        login: Login,
+        *,
+        name: str | None,
+        locale: str | None,
+        timezone: str | None,
+        password: str | None,
+        current_password: str | None,
+    ) -> User:
+        """Change what is given. A new password needs the present one and ends every other login.
+
+        Raises BadCredentials, Invalid.
+        """
+        user = login.user
+        if timezone is not None and timezone not in available_timezones():
+            raise Invalid(("timezone", "unknown_timezone"))
+        password_hash = None
+        if password is not None:
+            if current_password is None:
+                raise Invalid(("currentPassword", "required"))
+            passwords.check(password, name=name or user.name, email=user.email)
+            async with self._database.connection() as conn:
+                known = await users.password_hash_of(conn, user.id)
+            if not await self._hashing.verify(known, current_password):
+                raise BadCredentials
+            password_hash = await self._hashing.hash(password)
+        ended: list[FamilyId] = []
+        async with self._database.transaction() as conn:
+            await users.update(conn, user.id, name=name, locale=locale, timezone=timezone, avatar_key=None)
+            if password_hash is not None:
+                await users.set_password_hash(conn, user.id, password_hash)
+                ended = await refresh_sessions.revoke_of_user(
+                    conn, user.id, "password_changed", but=login.family
+                )
+            changed = await _known(conn, user)
+        await tell_ended(self._bus, user.id, ended)
+        return changed
+
+    async def instructor(self, user: User) -> InstructorProfile:
+        async with self._database.connection() as conn:
+            return await instructor_profiles.of_user(conn, user)
+
+    async def change_instructor(
+        self, user: User, *, headline: str | None, bio: str | None, links: Sequence[str] | None
+    ) -> InstructorProfile:
+        """Change what is given; of HTML in the bio only plain formatting is kept."""
+        clean = nh3.clean(bio, tags=_BIO_TAGS, url_schemes={"http", "https"}) if bio is not None else None
+        async with self._database.transaction() as conn:
+            await instructor_profiles.put(conn, user, headline=headline, bio=clean, links=links)
+            return await instructor_profiles.of_user(conn, user)
+
+    # Devices
+
+    async def logins(self, user: User) -> list[DeviceLogin]:
+        async with self._database.connection() as conn:
+            return await refresh_sessions.of_user(conn, user.id)
+
+    async def end_login(self, user: User, family: UUID) -> None:
+        """Sign one device out, its sockets too. Raises NotFound for somebody else's."""
+        async with self._database.transaction() as conn:
+            ended = await refresh_sessions.revoke_of_user(
+                conn, user.id, "ended_by_owner", only=FamilyId(family)
+            )
+        if not ended:
+            raise NotFound
+        await tell_ended(self._bus, user.id, ended)
+
+    async def end_all(self, user: User) -> None:
+        """Sign every device out, this one too."""
+        async with self._database.transaction() as conn:
+            ended = await refresh_sessions.revoke_of_user(conn, user.id, "logout_all")
+        await tell_ended(self._bus, user.id, ended)
+
+
+async def _known(conn: Connection, user: User) -> User:
+    found = await users.by_id(conn, user.id)
+    if found is None:
+        raise NotFound
+    return found
