@@ -16,7 +16,9 @@ from api import (
     notifications,
     openapi,
     pages,
+    playback,
     progress,
+    uploads,
     users,
 )
 from api.contract import ALLOWED_ORIGINS, DOCUMENT, SERVICES, TRUSTED_PROXIES, Route, install
@@ -32,6 +34,8 @@ ROUTES: list[Route] = [
     *instructor_courses.ROUTES,
     *curriculum.ROUTES,
     *progress.ROUTES,
+    *uploads.ROUTES,
+    *playback.ROUTES,
     *live_sessions.ROUTES,
     *attendance.ROUTES,
     *notifications.ROUTES,

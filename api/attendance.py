@@ -61,6 +61,7 @@ class AttendanceQuery(Query):
     "/api/live-sessions/{session}/attendance",
     roles={Role.INSTRUCTOR, Role.ADMIN},
     guard=see_session,
+    produces="text/csv",
 )
 async def read_attendance(
     request: Request, session: LiveSessionId, query: AttendanceQuery

@@ -111,6 +111,7 @@ class Route:
     body: type[BaseModel] | None
     body_optional: bool
     answer: Any  # the annotation; None for an empty answer
+    produces: str  # the media type of a raw response among the answers
 
     @property
     def name(self) -> str:
@@ -127,8 +128,11 @@ def route(
     reads_login: bool = True,
     guard: Handler | None = None,
     raises: tuple[type[Refusal], ...] = (),
+    produces: str = "",
 ) -> Callable[[Handler], Route]:
-    """Declare a route. `raises` lists the refusals of its own, for the document."""
+    """Declare a route. `raises` lists the refusals of its own, for the document; `produces` is the media
+    type of an answer that is no JSON.
+    """
 
     def declare(handler: Handler) -> Route:
         hints = get_type_hints(handler, include_extras=True)
@@ -155,6 +159,7 @@ def route(
             body=body,
             body_optional=optional,
             answer=None if answer is type(None) else answer,
+            produces=produces,
         )
 
     return declare
@@ -177,7 +182,7 @@ class _Endpoint:
         kinds = [kind for kind in get_args(answer) if not _is_response(kind)]
         if get_origin(answer) is UnionType and len(kinds) == 1:
             (answer,) = kinds
-        empty = answer is None or answer is type(None)
+        empty = answer is None or answer is type(None) or _is_response(answer)
         self._answer: TypeAdapter[Any] | None = None if empty else TypeAdapter(answer)
 
     async def serve(self, http: web.Request) -> web.StreamResponse:

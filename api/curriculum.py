@@ -1,6 +1,8 @@
 """Sections and lessons, as those who teach a course change them, and a lesson as who may open it sees it."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import StringConstraints
 
 from api.contract import Request, if_match, route
 from api.courses import LessonOut, SectionOut
@@ -14,6 +16,10 @@ from liveserver.models.ids import CourseId, LessonId, LiveSessionId, SectionId
 from liveserver.services.curriculum import NewLesson
 
 _INSTRUCTOR = {Role.INSTRUCTOR}
+
+
+# The key an upload of one's own was given; no address of any kind.
+ContentUrl = Annotated[str, StringConstraints(max_length=300, pattern=r"^u/[A-Za-z0-9/._-]+$")]
 
 
 class SectionIn(Body):
@@ -35,6 +41,7 @@ class LessonIn(Body):
     published: bool = True
     available_from: Instant | None = None
     order: PositiveInt | None = None
+    content_url: ContentUrl | None = None
     session: SessionPlan | None = None
     live_session_id: LiveSessionId | None = None
 
@@ -46,6 +53,7 @@ class LessonPatch(Body):
     available_from: Instant | None = None
     section_id: SectionId | None = None
     order: PositiveInt | None = None
+    content_url: ContentUrl | None = None
 
 
 async def edit_course(request: Request, course: CourseId) -> None:
@@ -108,6 +116,7 @@ async def add_lesson(request: Request, section: SectionId, body: LessonIn) -> Ow
         published=body.published,
         available_from=body.available_from,
         order=body.order,
+        content_url=body.content_url,
         session=plan_in(body.session) if body.session else None,
         live_session_id=body.live_session_id,
     )

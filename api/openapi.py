@@ -149,7 +149,8 @@ def _answer(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
         if kind is None:
             continue
         if isinstance(kind, type) and issubclass(kind, web.StreamResponse):
-            content["text/csv"] = {"schema": {"type": "string"}}
+            if route.produces:
+                content[route.produces] = {"schema": {"type": "string"}}
         else:
             content["application/json"] = {"schema": _schema(kind, schemas, "serialization")}
     return {"description": "done", **({"content": content} if content else {})}

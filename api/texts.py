@@ -148,6 +148,38 @@ TEXTS: dict[str, dict[str, tuple[str, str]]] = {
         "en": ("Not in this state", "The state of this object does not allow it."),
         "ar": ("الحالة لا تسمح", "حالة هذا العنصر لا تسمح بذلك."),
     },
+    "store_unavailable": {
+        "en": ("Files are not available now", "The file store is away. Try again in a moment."),
+        "ar": ("الملفات غير متاحة الآن", "مخزن الملفات متوقف. حاول بعد لحظات."),
+    },
+    "quota_exceeded": {
+        "en": ("No space left", "Delete what you no longer need, or ask an admin for more space."),
+        "ar": ("لا توجد مساحة كافية", "احذف ما لا تحتاجه أو اطلب مساحة أكبر من المشرف."),
+    },
+    "upload_incomplete": {
+        "en": ("The upload is not complete", "Send the missing parts, then finish it again."),
+        "ar": ("لم يكتمل الرفع", "أرسل الأجزاء الناقصة ثم أكمل الرفع."),
+    },
+    "no_content": {
+        "en": ("Nothing here yet", "The teacher has not uploaded this lesson's content yet."),
+        "ar": ("لا محتوى بعد", "لم يرفع المدرّس محتوى هذا الدرس بعد."),
+    },
+    "video_processing": {
+        "en": ("The video is being prepared", "It can be watched in a few minutes."),
+        "ar": ("الفيديو قيد التجهيز", "ستتمكن من مشاهدته خلال دقائق."),
+    },
+    "video_failed": {
+        "en": ("The video cannot be played", "The teacher has to upload it again."),
+        "ar": ("تعذّر تشغيل الفيديو", "على المدرّس رفعه من جديد."),
+    },
+    "too_many_playbacks": {
+        "en": ("Too many videos at once", "Close a video on another device, then try again."),
+        "ar": ("مقاطع كثيرة في آن واحد", "أغلق مقطعًا على جهاز آخر ثم حاول مجددًا."),
+    },
+    "playback_ended": {
+        "en": ("The playback has ended", "Start the video again."),
+        "ar": ("انتهت جلسة المشاهدة", "شغّل الفيديو من جديد."),
+    },
     "stale_version": {
         "en": ("Changed meanwhile", "Somebody else changed this. Load it again, then repeat your change."),
         "ar": ("تغيّر في الأثناء", "عدّل شخص آخر هذا العنصر. أعد تحميله ثم كرر تعديلك."),

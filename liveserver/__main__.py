@@ -114,7 +114,7 @@ def _stores(settings: Settings) -> Running:
 
 
 def _migrate(settings: Settings, _arguments: argparse.Namespace) -> int:
-    from liveserver.storage.postgres import migrate  # noqa: PLC0415 - asyncpg is slow to load
+    from liveserver.storage.migrating import migrate  # noqa: PLC0415 - asyncpg is slow to load
 
     applied = asyncio.run(migrate(_stores(settings).database_url))
     print("\n".join(applied) or "nothing to do")

@@ -20,6 +20,7 @@ import api
 import api.operator
 from liveserver.config import Running, Settings
 from liveserver.errors import Unavailable
+from liveserver.outside.transcoding import Transcoder, TranscodingFailed
 from liveserver.services import Services
 from liveserver.services.accounts import Accounts, Limits
 from liveserver.services.attendance import Attendance
@@ -32,15 +33,20 @@ from liveserver.services.moderation import Moderation
 from liveserver.services.notifications import Notifications
 from liveserver.services.passwords import PasswordHashing
 from liveserver.services.platform import Platform
+from liveserver.services.playback import Watching
 from liveserver.services.profiles import Profiles
 from liveserver.services.progress import Progress
 from liveserver.services.scheduling import Scheduling
 from liveserver.services.seats import Seats
 from liveserver.services.tokens import TokenSigner
+from liveserver.services.uploads import PREPARE_VIDEO, Uploads
+from liveserver.services.videos import Videos
 from liveserver.storage.bus import Bus
+from liveserver.storage.jobs import Worker
 from liveserver.storage.postgres import Database
 from liveserver.storage.presence import Presence
 from liveserver.storage.redis_client import connect
+from liveserver.storage.s3 import ObjectStore
 from liveserver.storage.seats import Durations, SeatLedger
 from liveserver.storage.throttle import Throttle
 from signaling import hub
@@ -68,6 +74,7 @@ class Storage:
     redis: redis.asyncio.Redis
     ledger: SeatLedger
     bus: Bus
+    objects: ObjectStore
 
 
 @asynccontextmanager
@@ -92,7 +99,16 @@ async def open_storage(settings: Settings, running: Running) -> AsyncIterator[St
         unfit = await ledger.check_policy()
         if unfit:
             raise StoreUnfit(unfit)
-        yield Storage(database=database, redis=client, ledger=ledger, bus=Bus(client))
+        async with ObjectStore.open(
+            endpoint=running.s3_endpoint,
+            public_endpoint=settings.s3.public_endpoint,
+            bucket=settings.s3.bucket,
+            region=settings.s3.region,
+            access_key=running.s3_access_key,
+            secret_key=running.s3_secret_key,
+        ) as objects:
+            await objects.prepare(["*"] if not _origins(settings) else sorted(_origins(settings)))
+            yield Storage(database=database, redis=client, ledger=ledger, bus=Bus(client), objects=objects)
     finally:
         await client.aclose()
         await database.close()
@@ -163,6 +179,7 @@ async def build_services(settings: Settings, running: Running, storage: Storage)
         max_duration=live.max_duration_minutes,
         max_students=live.max_students,
     )
+    progress = Progress(storage.database, platform, notifications)
     try:
         yield Services(
             accounts=accounts,
@@ -176,9 +193,26 @@ async def build_services(settings: Settings, running: Running, storage: Storage)
             notifications=notifications,
             platform=platform,
             profiles=Profiles(storage.database, hashing, storage.bus),
-            progress=Progress(storage.database, platform, notifications),
+            progress=progress,
             scheduling=scheduling,
             seats=seats,
+            uploads=Uploads(storage.database, storage.objects, platform),
+            videos=Videos(
+                storage.database,
+                storage.objects,
+                Transcoder(settings.state.dir / "spool"),
+                TranscodingFailed,
+                secret=running.auth_secret,
+            ),
+            watching=Watching(
+                storage.database,
+                storage.objects,
+                signer,
+                platform,
+                progress,
+                notifications,
+                secret=running.auth_secret,
+            ),
         )
     finally:
         hashing.close()
@@ -210,6 +244,10 @@ async def run(settings: Settings, running: Running, port: int) -> None:
         owned.start(_reconcile(services), "reconcile")
         owned.start(services.platform.run(), "platform")
         owned.start(_remind(services), "remind")
+        jobs = Worker(
+            running.database_url, {PREPARE_VIDEO: services.videos.prepare}, limits={PREPARE_VIDEO: 1}
+        )
+        owned.start(jobs.run(), "jobs")
         runner = web.AppRunner(app, access_log=None, keepalive_timeout=60, shutdown_timeout=3)
         await runner.setup()
         site = web.TCPSite(runner, settings.http.host, port, ssl_context=_tls(settings), backlog=2048)
@@ -304,6 +342,7 @@ async def _remind(services: Services) -> None:
         await asyncio.sleep(_SECONDS_BETWEEN_REMINDERS)
         try:
             await services.scheduling.remind()
+            await services.uploads.sweep()
         except Unavailable as error:
             _log.warning("remind.unavailable", code=error.code)
         except Exception:
@@ -321,6 +360,7 @@ async def _open_admin(settings: Settings, storage: Storage, rooms: Rooms) -> web
     checks = {
         "postgres": storage.database.ping,
         "redis": redis_answers,
+        "store": storage.objects.ping,
         "media": workers_answer,
     }
     runner = web.AppRunner(api.operator.application(checks), access_log=None)

@@ -174,6 +174,55 @@ class LastAdmin(Conflict):
     code = "last_admin"
 
 
+# Content
+
+
+class StoreUnavailable(Unavailable):
+    code = "store_unavailable"
+
+
+class QuotaExceeded(Conflict):
+    """The owner keeps too much; `used` of `quota` bytes."""
+
+    code = "quota_exceeded"
+
+
+class UploadIncomplete(Conflict):
+    """Parts are missing; `missing` names them."""
+
+    code = "upload_incomplete"
+
+
+class NoContent(Conflict):
+    """Nothing was uploaded for this lesson yet."""
+
+    code = "no_content"
+
+
+class VideoProcessing(Conflict):
+    """The video is being made ready; `percent` says how far it is."""
+
+    code = "video_processing"
+
+
+class VideoFailed(Conflict):
+    """The video could not be made ready; `reason` says why in a word."""
+
+    code = "video_failed"
+
+
+class TooManyPlaybacks(Conflict):
+    """The person watches as many videos as they may, `limit`."""
+
+    code = "too_many_playbacks"
+
+
+class PlaybackEnded(Forbidden):
+    """Nothing was heard of the player for a while: start anew."""
+
+    code = "playback_ended"
+
+
 # Live sessions
 
 

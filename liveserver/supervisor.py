@@ -24,7 +24,7 @@ from liveserver.embedded.postgres import Postgres
 from liveserver.embedded.process import Child
 from liveserver.embedded.seaweed import Seaweed
 from liveserver.embedded.valkey import Valkey
-from liveserver.storage.postgres import migrate
+from liveserver.storage.migrating import migrate
 
 _SECONDS_TO_READY = 60.0
 _SHORTEST_LIFE = 5.0  # seconds; who dies sooner waits before it is started again

@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from liveserver.services.moderation import Moderation
     from liveserver.services.notifications import Notifications
     from liveserver.services.platform import Platform
+    from liveserver.services.playback import Watching
     from liveserver.services.profiles import Profiles
     from liveserver.services.progress import Progress
     from liveserver.services.scheduling import Scheduling
     from liveserver.services.seats import Seats
+    from liveserver.services.uploads import Uploads
+    from liveserver.services.videos import Videos
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,3 +41,6 @@ class Services:
     progress: "Progress"
     scheduling: "Scheduling"
     seats: "Seats"
+    uploads: "Uploads"
+    videos: "Videos"
+    watching: "Watching"

@@ -8,10 +8,11 @@ from liveserver.models.accounts import User
 from liveserver.models.courses import Course, Lesson, LessonType, Section
 from liveserver.models.ids import CourseId, LessonId, LiveSessionId, SectionId
 from liveserver.models.live_sessions import Plan, SessionStatus
+from liveserver.models.uploads import Upload, UploadStatus
 from liveserver.services.access import open_lesson
 from liveserver.services.courses import require_version
 from liveserver.services.scheduling import Scheduling
-from liveserver.storage import courses, lesson_progress, lessons, live_sessions, sections
+from liveserver.storage import courses, lesson_progress, lessons, live_sessions, sections, uploads
 from liveserver.storage.postgres import Connection, Database
 
 
@@ -94,6 +95,7 @@ class Curriculum:
         async with self._database.transaction() as conn:
             section = await _section(conn, instructor, section_id)
             _check_class(new)
+            upload = await _content(conn, instructor, new.type, new.content_url)
             lesson_id = await lessons.insert(
                 conn,
                 section_id,
@@ -102,9 +104,10 @@ class Curriculum:
                 preview=new.preview,
                 published=new.published,
                 available_from=new.available_from,
-                content_url=new.content_url,
                 order=new.order,
             )
+            if upload is not None:
+                await _attach(conn, lesson_id, upload)
             await _note_edit(conn, section.course_id)
             planned = None
             if new.session is not None:
@@ -138,6 +141,7 @@ class Curriculum:
         available_from: datetime | None,
         section_id: SectionId | None,
         order: int | None,
+        content_url: str | None,
     ) -> Lesson:
         """Change or move, within the course."""
         async with self._database.transaction() as conn:
@@ -149,6 +153,10 @@ class Curriculum:
                     raise Invalid(("sectionId", "unknown"))
             if section_id is not None or order is not None:
                 await lessons.move(conn, lesson, section_id or lesson.section_id, order)
+            upload = await _content(conn, instructor, lesson.type, content_url)
+            if upload is not None and upload.key != lesson.content_url:
+                await _attach(conn, lesson_id, upload)
+                await lesson_progress.content_changed(conn, lesson_id)
             await lessons.update(
                 conn,
                 lesson_id,
@@ -183,6 +191,26 @@ def _check_class(new: NewLesson) -> None:
         raise Invalid(("session", "one_of_session_and_liveSessionId"))
     if new.type is not LessonType.LIVE and given:
         raise Invalid(("session", "wrong_type"))
+
+
+async def _content(conn: Connection, instructor: User, kind: LessonType, key: str | None) -> Upload | None:
+    """Return the caller's own upload of that key and of the lesson's kind. Raises Invalid."""
+    if key is None:
+        return None
+    upload = await uploads.by_key(conn, key)
+    if upload is None or upload.owner_id != instructor.id:
+        raise Invalid(("contentUrl", "unknown"))
+    if upload.purpose.value != kind.value:
+        raise Invalid(("contentUrl", "wrong_type"))
+    if upload.status not in {UploadStatus.READY, UploadStatus.PROCESSING}:
+        raise Invalid(("contentUrl", upload.status))
+    return upload
+
+
+async def _attach(conn: Connection, lesson_id: LessonId, upload: Upload) -> None:
+    video = await uploads.video(conn, upload.id)
+    seconds = max(1, round(video.duration)) if video is not None else None
+    await lessons.set_content(conn, lesson_id, upload.id, upload.key, seconds)
 
 
 async def _no_class_runs(conn: Connection, lesson_id: LessonId) -> None:

@@ -18,13 +18,13 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from liveserver.errors import TokenExpired, TokenInvalid
 from liveserver.models.accounts import User
-from liveserver.models.ids import FamilyId, LiveSessionId, UserId, uuid7
+from liveserver.models.ids import FamilyId, LiveSessionId, PlaybackId, UserId, uuid7
 from liveserver.models.live_sessions import Ticket
 from liveserver.storage import signing_keys
 from liveserver.storage.postgres import Database
 
 ISSUER = "liveserver"
-_ACCESS, _TICKET = "at+jwt", "rtc+jwt"
+_ACCESS, _TICKET, _PLAYBACK = "at+jwt", "rtc+jwt", "hls+jwt"
 _LEEWAY = 5
 _LONGEST = 4096
 _KID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -129,6 +129,17 @@ class TokenSigner:
                 "staff": ticket.is_staff,
             },
         )
+
+    def playback(self, playback: PlaybackId, watermark: str, seconds: int) -> str:
+        """Sign what a player carries in its addresses; the watermark's text is part of it."""
+        return self._sign(_PLAYBACK, seconds, {"sub": str(playback), "wm": watermark})
+
+    async def read_playback(self, token: str) -> PlaybackId:
+        claims = await self._verify(token, _PLAYBACK)
+        try:
+            return PlaybackId(UUID(claims["sub"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise TokenInvalid from error
 
     def _sign(self, kind: str, seconds: int, claims: Mapping[str, Any]) -> str:
         now = int(time.time())

@@ -1,7 +1,13 @@
 """Table lesson_progress: what a student has seen and finished."""
 
+from collections.abc import Sequence
+from decimal import Decimal
+
+import asyncpg
+
 from liveserver.models.ids import CourseId, LessonId, UserId
 from liveserver.models.progress import LessonMark
+from liveserver.models.watching import Range
 from liveserver.storage.postgres import Connection
 
 
@@ -69,3 +75,37 @@ async def recount(conn: Connection, course_id: CourseId) -> None:
         ") n WHERE n.id = e.id AND e.progress <> n.percent",
         course_id,
     )
+
+
+async def lock_watched(conn: Connection, student: UserId, lesson_id: LessonId) -> list[Range]:
+    """Return what a student has watched of a video, locked, so that what is added to it is."""
+    await conn.execute(
+        "INSERT INTO lesson_progress (student_id, lesson_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        student,
+        lesson_id,
+    )
+    watched = await conn.fetchval(
+        "SELECT watched FROM lesson_progress WHERE student_id = $1 AND lesson_id = $2 FOR UPDATE",
+        student,
+        lesson_id,
+    )
+    return [(float(one.lower), float(one.upper)) for one in watched or []]
+
+
+async def set_watched(
+    conn: Connection, student: UserId, lesson_id: LessonId, watched: Sequence[Range], position: float
+) -> None:
+    await conn.execute(
+        "UPDATE lesson_progress SET watched = $3, watched_seconds = $4, position_seconds = $5,"
+        " content_changed = false, updated_at = now() WHERE student_id = $1 AND lesson_id = $2",
+        student,
+        lesson_id,
+        [asyncpg.Range(Decimal(f"{start:.3f}"), Decimal(f"{end:.3f}")) for start, end in watched],
+        sum(end - start for start, end in watched),
+        position,
+    )
+
+
+async def content_changed(conn: Connection, lesson_id: LessonId) -> None:
+    """Flag that what students watched was another video; what they achieved stays."""
+    await conn.execute("UPDATE lesson_progress SET content_changed = true WHERE lesson_id = $1", lesson_id)

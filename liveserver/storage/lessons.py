@@ -5,7 +5,7 @@ from datetime import datetime
 import asyncpg
 
 from liveserver.models.courses import Lesson, LessonType
-from liveserver.models.ids import CourseId, LessonId, SectionId, uuid7
+from liveserver.models.ids import CourseId, LessonId, SectionId, UploadId, uuid7
 from liveserver.storage.postgres import Connection
 
 _SELECT = """
@@ -52,15 +52,14 @@ async def insert(
     preview: bool,
     published: bool = True,
     available_from: datetime | None = None,
-    content_url: str | None = None,
     order: int | None = None,
 ) -> LessonId:
     """Put a lesson at `order`, or at the section's end; the ones from there move down."""
     position = await _make_room(conn, section_id, order)
     lesson = LessonId(uuid7())
     await conn.execute(
-        "INSERT INTO lessons (id, section_id, type, title, position, preview, published, available_from,"
-        " content_url) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "INSERT INTO lessons (id, section_id, type, title, position, preview, published, available_from)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         lesson,
         section_id,
         kind,
@@ -69,7 +68,6 @@ async def insert(
         preview,
         published,
         available_from,
-        content_url,
     )
     return lesson
 
@@ -131,8 +129,17 @@ async def update(
     )
 
 
-async def set_duration(conn: Connection, lesson_id: LessonId, seconds: int) -> None:
-    await conn.execute("UPDATE lessons SET duration = $2 WHERE id = $1", lesson_id, seconds)
+async def set_content(
+    conn: Connection, lesson_id: LessonId, upload_id: UploadId, key: str, seconds: int | None
+) -> None:
+    """Give a lesson what was uploaded for it; `seconds` is a video's length when it is known."""
+    await conn.execute(
+        "UPDATE lessons SET upload_id = $2, content_url = $3, duration = $4 WHERE id = $1",
+        lesson_id,
+        upload_id,
+        key,
+        seconds,
+    )
 
 
 async def delete(conn: Connection, lesson: Lesson) -> None:

@@ -1,9 +1,7 @@
-"""The connection to PostgreSQL: a pool, transactions, migrations."""
+"""The connection to PostgreSQL: a pool and transactions."""
 
-import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -15,8 +13,6 @@ if TYPE_CHECKING:
 else:
     Connection = asyncpg.pool.PoolConnectionProxy
 
-_MIGRATIONS = Path(__file__).parent / "migrations"
-_MIGRATION_LOCK = 0x6C697665  # "live"
 # A school that joins at once queues here for a moment; a database that hangs is told apart by this.
 _SECONDS_TO_ACQUIRE = 3
 
@@ -32,10 +28,6 @@ _AWAY = (
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InsufficientResourcesError,
 )
-
-
-class MigrationChanged(Exception):
-    """A migration that was applied has another text now; the text names it."""
 
 
 class Database:
@@ -100,38 +92,3 @@ async def _nothing(_conn: object) -> None:
 
     Session advisory locks and LISTEN would; they live on connections of their own.
     """
-
-
-async def migrate(url: str) -> list[str]:
-    """Apply the numbered SQL files not applied yet, each in one transaction; return their names.
-
-    Safe to run from many processes at once. Raises MigrationChanged when history was edited.
-    """
-    conn = await asyncpg.connect(url, command_timeout=600)
-    applied = []
-    try:
-        await conn.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK)
-        await conn.execute(
-            "CREATE TABLE IF NOT EXISTS schema_migrations (version text PRIMARY KEY,"
-            " sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
-        )
-        rows = await conn.fetch("SELECT version, sha256 FROM schema_migrations")
-        known: dict[str, str] = {row["version"]: row["sha256"] for row in rows}
-        for path in sorted(_MIGRATIONS.glob("*.sql")):
-            text = path.read_text(encoding="utf-8")
-            digest = hashlib.sha256(text.encode()).hexdigest()
-            if known.get(path.name, digest) != digest:
-                raise MigrationChanged(f"{path.name} differs from the text that was applied")
-            if path.name in known:
-                continue
-            async with conn.transaction():
-                await conn.execute(text)
-                await conn.execute(
-                    "INSERT INTO schema_migrations (version, sha256) VALUES ($1, $2)",
-                    path.name,
-                    digest,
-                )
-            applied.append(path.name)
-    finally:
-        await conn.close()
-    return applied

@@ -19,9 +19,6 @@ LATER = (
     ("POST", "/api/live-sessions/{session}/waitlist"),
     ("POST", "/api/whip/{session}"),
     ("GET", "/api/recordings"),
-    ("POST", "/api/uploads/signed-url"),
-    ("GET", "/api/lessons/{session}/video"),
-    ("GET", "/api/videos/{session}/stream"),
     ("POST", "/api/payments/checkout"),
     ("GET", "/api/admin/revenue"),
     ("POST", "/api/auth/password/forgot"),
@@ -142,6 +139,37 @@ MATRIX: list[tuple[str, str, Any, tuple[Any, ...]]] = [
     ("GET", "/api/admin/courses", None, (401, 403, 403, 403, 403, 403, 200, 403)),
     ("PATCH", "/api/admin/courses/{course}/approve", None, (401, 403, 403, 403, 403, 403, 200, 403)),
     ("PATCH", "/api/admin/courses/{draft}/reject", {"reason": "x"}, (401, 403, 403, 403, 403, 403, 409, 403)),
+    (
+        "POST",
+        "/api/uploads/signed-url",
+        {"purpose": "file", "fileName": "a.pdf", "contentType": "application/pdf", "size": 9},
+        (401, 403, 403, 201, 201, 201, 403, 403),
+    ),
+    (
+        "POST",
+        "/api/uploads/signed-url",
+        {"purpose": "avatar", "fileName": "a.png", "contentType": "image/png", "size": 9},
+        (401, 201, 201, 201, 201, 201, 201, 403),
+    ),
+    ("GET", "/api/uploads/{unknown}", None, (401, 404, 404, 404, 404, 404, 404, 403)),
+    ("POST", "/api/uploads/{unknown}/complete", None, (401, 404, 404, 404, 404, 404, 404, 403)),
+    ("DELETE", "/api/uploads/{unknown}", None, (401, 404, 404, 404, 404, 404, 404, 403)),
+    # 409: nothing was uploaded for it, or it is no video; who may not open it is not even told that.
+    ("GET", "/api/lessons/{lesson}/file", None, (401, 403, 409, 409, 409, 403, 409, 403)),
+    ("GET", "/api/lessons/{lesson}/video", None, (401, 403, 409, 409, 409, 403, 409, 403)),
+    ("GET", "/api/videos/{lesson}/stream", None, (401, 403, 409, 409, 409, 403, 409, 403)),
+    ("GET", "/api/videos/{preview}/stream", None, (409, 409, 409, 409, 409, 409, 409, 403)),
+    (
+        "POST",
+        "/api/videos/{lesson}/track",
+        {"playbackId": "{unknown}", "seq": 1, "ranges": [[0, 5]], "position": 5},
+        (401, 403, 404, 403, 403, 403, 403, 403),
+    ),
+    ("DELETE", "/api/playbacks/{unknown}", None, (401, 404, 404, 404, 404, 404, 404, 403)),
+    ("GET", "/api/playbacks/{unknown}/master.m3u8?t=forged-token", None, (401,) * 8),
+    ("GET", "/api/playbacks/{unknown}/{rendition}/index.m3u8?t=forged-token", None, (401,) * 8),
+    ("GET", "/api/playbacks/{unknown}/{rendition}/{number}.ts?t=forged-token", None, (401,) * 8),
+    ("GET", "/api/playbacks/{unknown}/key?t=forged-token", None, (401,) * 8),
     ("GET", "/api/admin/users", None, (401, 403, 403, 403, 403, 403, 200, 403)),
     (
         "PATCH",
@@ -221,6 +249,8 @@ async def cast(school: School) -> tuple[dict[str, Person | None], dict[str, str]
         "helper": helper.id,
         "student": enrolled.id,
         "unknown": str(uuid7()),
+        "rendition": "240p",
+        "number": "0",
     }
     return people, ids
 
@@ -252,7 +282,7 @@ async def test_every_cell_answers_as_written(
 
 def test_no_route_is_without_a_row() -> None:
     # A row names an object ({hidden_lesson}), a route its kind ({lesson}).
-    written = {(method, _ANY_ID.sub("{}", path)) for method, path, _, _ in MATRIX}
+    written = {(method, _ANY_ID.sub("{}", path.partition("?")[0])) for method, path, _, _ in MATRIX}
     declared = {(route.method, _ANY_ID.sub("{}", route.path)) for route in api.ROUTES}
     assert declared == written
 
@@ -274,7 +304,7 @@ async def test_an_unused_method_is_405_and_says_which_are_used(school: School, r
 
 
 @pytest.mark.parametrize(
-    "bad", ["x", "1", "../etc", "%00", "00000000-0000-7000-8000-000000000000", "a" * 4000, "é"]
+    "bad", ["x", "1", "../etc", "%00", "00000000-0000-7000-8000-000000000000", "a" * 2000, "é"]
 )
 async def test_a_wrong_id_is_never_a_fault_of_ours(school: School, bad: str) -> None:
     student, instructor = await school.register(), await school.register("instructor")
@@ -286,4 +316,6 @@ async def test_a_wrong_id_is_never_a_fault_of_ours(school: School, bad: str) -> 
             rest = {} if body is None else {"json": body}
             wrong = _ANY_ID.sub(lambda _found: bad, path)
             answer = await school.call(method, wrong, who, **rest)
-            assert answer.status in {403, 404, 405, 422}, (method, path, answer)
+            # 401: an address for players, whose token is looked at first.
+            allowed = {401} if "?t=" in path else set()
+            assert answer.status in {403, 404, 405, 422} | allowed, (method, path, answer)

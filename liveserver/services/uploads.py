@@ -1,0 +1,216 @@
+"""Sending files to the store: signed addresses of exact lengths, checked before anybody sees them."""
+
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from liveserver.errors import (
+    ForbiddenRole,
+    Invalid,
+    NotFound,
+    QuotaExceeded,
+    StoreUnavailable,
+    UploadIncomplete,
+    WrongState,
+)
+from liveserver.models.accounts import Role, User
+from liveserver.models.ids import UploadId
+from liveserver.models.uploads import (
+    KINDS,
+    MULTIPART_FROM,
+    PART_SIZE,
+    Purpose,
+    SignedPart,
+    Upload,
+    UploadPlan,
+    UploadStatus,
+    extension_of,
+    looks_like,
+    zip_fault,
+)
+from liveserver.services.platform import Platform
+from liveserver.storage import jobs, uploads, users
+from liveserver.storage.postgres import Database
+from liveserver.storage.s3 import ObjectStore
+
+PREPARE_VIDEO = "video.prepare"
+_SECONDS_SIGNED = 600
+_HEAD, _TAIL = 64 << 10, 4 << 20
+_UNFINISHED_AFTER = timedelta(hours=24)
+_log = structlog.get_logger()
+
+
+class Uploads:
+    def __init__(self, database: Database, store: ObjectStore, platform: Platform) -> None:
+        self._database = database
+        self._store = store
+        self._platform = platform
+
+    async def begin(
+        self, user: User, *, purpose: Purpose, file_name: str, content_type: str, size: int
+    ) -> UploadPlan:
+        """Plan an upload. Raises ForbiddenRole, Invalid, QuotaExceeded."""
+        if purpose is not Purpose.AVATAR and user.role is not Role.INSTRUCTOR:
+            raise ForbiddenRole
+        kind = KINDS[purpose].get(extension_of(file_name))
+        if kind is None:
+            raise Invalid(("fileName", "type_not_allowed"), allowed=sorted(KINDS[purpose]))
+        if content_type != kind.content_type:
+            raise Invalid(("contentType", "does_not_match_name"), expected=kind.content_type)
+        if size > kind.largest:
+            raise Invalid(("size", "too_large"), largest=kind.largest)
+        quota = self._platform.current.quota_gib << 30
+        # A name no one can guess or choose; the owner's id keeps a bucket readable for its operator.
+        key = f"u/{user.id}/{secrets.token_hex(16)}.{extension_of(file_name)}"
+        multipart = None
+        part_size = size
+        if size >= MULTIPART_FROM:
+            multipart = await self._store.begin_multipart(key, content_type)
+            part_size = PART_SIZE
+        async with self._database.transaction() as conn:
+            await users.lock(conn, user.id)
+            used = await uploads.total_of(conn, user.id)
+            if used + size > quota:
+                raise QuotaExceeded(used=used, quota=quota)
+            upload = await uploads.insert(
+                conn,
+                user.id,
+                purpose=purpose,
+                file_name=file_name,
+                content_type=content_type,
+                size=size,
+                key=key,
+                multipart_id=multipart,
+                part_size=part_size,
+            )
+        return await self._plan(upload, done=set())
+
+    async def view(self, user: User, upload_id: UploadId) -> UploadPlan:
+        """Return an upload of one's own, with fresh addresses for the parts that are missing."""
+        upload = await self._own(user, upload_id)
+        if upload.status is not UploadStatus.UPLOADING:
+            return UploadPlan(upload=upload, parts=[], expires_in=_SECONDS_SIGNED)
+        done: set[int] = set()
+        if upload.multipart_id is not None:
+            wanted = upload.part_sizes()
+            done = {
+                part.number
+                for part in await self._store.parts(upload.key, upload.multipart_id)
+                if part.number <= len(wanted) and part.size == wanted[part.number - 1]
+            }
+        return await self._plan(upload, done)
+
+    async def complete(self, user: User, upload_id: UploadId) -> Upload:
+        """Put the parts together and look at what arrived. Again: the same answer.
+
+        Raises UploadIncomplete. A file that is not what it says it is becomes `failed` with a reason.
+        """
+        upload = await self._own(user, upload_id)
+        if upload.status is not UploadStatus.UPLOADING:
+            return upload
+        await self._assemble(upload)
+        failure = await self._fault(upload)
+        async with self._database.transaction() as conn:
+            current = await uploads.by_id(conn, upload_id, lock=True)
+            if current is None or current.status is not UploadStatus.UPLOADING:
+                return current or upload
+            if failure is not None:
+                await uploads.set_status(conn, upload_id, UploadStatus.FAILED, failure)
+            elif upload.purpose is Purpose.VIDEO:
+                await uploads.set_status(conn, upload_id, UploadStatus.PROCESSING)
+                await jobs.enqueue(conn, PREPARE_VIDEO, {"upload": str(upload_id)})
+            else:
+                await uploads.set_status(conn, upload_id, UploadStatus.READY)
+            current = await uploads.by_id(conn, upload_id)
+        if failure is not None:
+            await self._store.delete([upload.key])
+        return current or upload
+
+    async def abandon(self, user: User, upload_id: UploadId) -> None:
+        """Give an unfinished upload up. Raises WrongState once it is complete."""
+        upload = await self._own(user, upload_id)
+        if upload.status is not UploadStatus.UPLOADING:
+            raise WrongState(state=upload.status)
+        await self._throw_away(upload, "abandoned")
+
+    async def sweep(self) -> None:
+        """Throw away what nobody finished within a day."""
+        async with self._database.transaction() as conn:
+            stale = await uploads.unfinished_before(conn, datetime.now(UTC) - _UNFINISHED_AFTER)
+            for upload in stale:
+                await uploads.set_status(conn, upload.id, UploadStatus.FAILED, "not_finished")
+        for upload in stale:
+            with suppress(StoreUnavailable):
+                await self._clear(upload)
+
+    async def _own(self, user: User, upload_id: UploadId) -> Upload:
+        async with self._database.connection() as conn:
+            upload = await uploads.by_id(conn, upload_id)
+        if upload is None or upload.owner_id != user.id:
+            raise NotFound
+        return upload
+
+    async def _plan(self, upload: Upload, done: set[int]) -> UploadPlan:
+        parts: list[SignedPart] = []
+        for number, size in enumerate(upload.part_sizes(), 1):
+            url = None
+            if number not in done:
+                url = await self._sign(upload, number, size)
+            parts.append(SignedPart(number=number, size=size, done=number in done, url=url))
+        return UploadPlan(upload=upload, parts=parts, expires_in=_SECONDS_SIGNED)
+
+    async def _sign(self, upload: Upload, number: int, size: int) -> str:
+        if upload.multipart_id is None:
+            return await self._store.sign_put(
+                upload.key, content_type=upload.content_type, size=size, seconds=_SECONDS_SIGNED
+            )
+        return await self._store.sign_part(
+            upload.key, upload.multipart_id, number, size=size, seconds=_SECONDS_SIGNED
+        )
+
+    async def _assemble(self, upload: Upload) -> None:
+        """Join the parts of a multipart upload, if that was not done before."""
+        if upload.multipart_id is None:
+            if await self._store.facts(upload.key) is None:
+                raise UploadIncomplete(missing=[1])
+            return
+        if await self._store.facts(upload.key) is not None:
+            return
+        parts = await self._store.parts(upload.key, upload.multipart_id)
+        arrived = {part.number: part for part in parts}
+        missing = _missing(upload, {number: part.size for number, part in arrived.items()})
+        if missing:
+            raise UploadIncomplete(missing=missing)
+        await self._store.finish_multipart(
+            upload.key, upload.multipart_id, [arrived[n] for n in range(1, len(upload.part_sizes()) + 1)]
+        )
+
+    async def _fault(self, upload: Upload) -> str | None:
+        """Return what is wrong with what arrived, None when nothing is."""
+        facts = await self._store.facts(upload.key)
+        if facts is None or facts.size != upload.size:
+            return "wrong_size"
+        head = await self._store.read(upload.key, 0, min(_HEAD, upload.size))
+        if not looks_like(upload.kind, head):
+            return "content_does_not_match_type"
+        if upload.kind.zipped:
+            start = max(0, upload.size - _TAIL)
+            return zip_fault(await self._store.read(upload.key, start, upload.size), upload.size)
+        return None
+
+    async def _throw_away(self, upload: Upload, why: str) -> None:
+        async with self._database.transaction() as conn:
+            await uploads.set_status(conn, upload.id, UploadStatus.FAILED, why)
+        await self._clear(upload)
+
+    async def _clear(self, upload: Upload) -> None:
+        if upload.multipart_id is not None:
+            await self._store.abort_multipart(upload.key, upload.multipart_id)
+        await self._store.delete([upload.key])
+
+
+def _missing(upload: Upload, arrived: dict[int, int]) -> Sequence[int]:
+    return [n for n, size in enumerate(upload.part_sizes(), 1) if arrived.get(n) != size]

@@ -1,0 +1,100 @@
+"""Making uploaded videos playable: fetched, converted in another process, put back as encrypted segments."""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import UUID
+
+import structlog
+
+from liveserver.models.ids import UploadId
+from liveserver.models.uploads import Rendition, Upload, UploadStatus, Video
+from liveserver.services.tokens import seal
+from liveserver.storage import uploads
+from liveserver.storage.jobs import Payload
+from liveserver.storage.postgres import Database
+from liveserver.storage.s3 import ObjectStore
+
+CONTENT_KEY = b"content-key"
+_log = structlog.get_logger()
+
+
+class VideoConverter(Protocol):
+    """What turns a file into HLS; its failures carry a `reason`."""
+
+    def folder(self, name: str) -> AbstractAsyncContextManager[Path]: ...
+    async def convert(
+        self, source: Path, folder: Path, key: bytes, on_percent: Callable[[int], Awaitable[None]]
+    ) -> dict[str, Any]: ...
+
+
+class Videos:
+    def __init__(
+        self,
+        database: Database,
+        store: ObjectStore,
+        converter: VideoConverter,
+        failed: type[Exception],
+        *,
+        secret: str,
+    ) -> None:
+        self._database = database
+        self._store = store
+        self._converter = converter
+        self._failed = failed
+        self._secret = secret.encode()
+
+    async def prepare(self, payload: Payload) -> None:
+        """Make one uploaded video playable; a job. Again, and it is made anew or was done."""
+        upload_id = UploadId(UUID(payload["upload"]))
+        async with self._database.connection() as conn:
+            upload = await uploads.by_id(conn, upload_id)
+        if upload is None or upload.status is not UploadStatus.PROCESSING:
+            return
+        try:
+            video = await self._convert(upload)
+        except self._failed as error:
+            reason = str(error)
+            _log.info("video.failed", upload=str(upload_id), reason=reason)
+            async with self._database.transaction() as conn:
+                await uploads.set_status(conn, upload_id, UploadStatus.FAILED, reason)
+            await self._store.delete([upload.key])
+            return
+        async with self._database.transaction() as conn:
+            await uploads.put_video(conn, video)
+            await uploads.set_status(conn, upload_id, UploadStatus.READY)
+            await uploads.set_percent(conn, upload_id, 100)
+            await uploads.set_durations(conn, upload_id, max(1, round(video.duration)))
+
+    async def _convert(self, upload: Upload) -> Video:
+        key = secrets.token_bytes(16)
+        prefix = f"v/{upload.owner_id}/{upload.id}"
+        async with self._converter.folder(str(upload.id)) as folder:
+            source, made = folder / "source", folder / "hls"
+            made.mkdir()
+            await self._store.download(upload.key, source)
+
+            async def note(percent: int) -> None:
+                async with self._database.connection() as conn:
+                    await uploads.set_percent(conn, upload.id, percent)
+
+            facts = await self._converter.convert(source, made, key, note)
+            source.unlink()
+            await self._put_back(made, prefix)
+        return Video(
+            upload_id=upload.id,
+            prefix=prefix,
+            duration=facts["duration"],
+            renditions=[Rendition(**one) for one in facts["renditions"]],
+            content_key=seal(self._secret, CONTENT_KEY, key),
+            poster_key=f"{prefix}/poster.jpg",
+        )
+
+    async def _put_back(self, made: Path, prefix: str) -> None:
+        for path in await asyncio.to_thread(lambda: sorted(made.rglob("*"))):
+            kind = {".ts": "video/mp2t", ".jpg": "image/jpeg"}.get(path.suffix)
+            if kind is not None:
+                await self._store.put(f"{prefix}/{path.relative_to(made)}", path.read_bytes(), kind)

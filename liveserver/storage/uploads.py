@@ -1,0 +1,168 @@
+"""Tables uploads and videos."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+
+import asyncpg
+
+from liveserver.models.ids import UploadId, UserId, uuid7
+from liveserver.models.uploads import Purpose, Rendition, Upload, UploadStatus, Video
+from liveserver.storage.postgres import Connection
+
+_COLUMNS = (
+    "id, owner_id, purpose, file_name, content_type, size, key, multipart_id, part_size, status, failure,"
+    " percent, created_at"
+)
+
+
+def _upload(row: asyncpg.Record) -> Upload:
+    return Upload(
+        id=row["id"],
+        owner_id=row["owner_id"],
+        purpose=Purpose(row["purpose"]),
+        file_name=row["file_name"],
+        content_type=row["content_type"],
+        size=row["size"],
+        key=row["key"],
+        multipart_id=row["multipart_id"],
+        part_size=row["part_size"],
+        status=UploadStatus(row["status"]),
+        failure=row["failure"],
+        percent=row["percent"],
+        created_at=row["created_at"],
+    )
+
+
+async def insert(
+    conn: Connection,
+    owner: UserId,
+    *,
+    purpose: Purpose,
+    file_name: str,
+    content_type: str,
+    size: int,
+    key: str,
+    multipart_id: str | None,
+    part_size: int,
+) -> Upload:
+    row = await conn.fetchrow(
+        "INSERT INTO uploads (id, owner_id, purpose, file_name, content_type, size, key, multipart_id,"
+        f" part_size, status) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'uploading') RETURNING {_COLUMNS}",
+        uuid7(),
+        owner,
+        purpose,
+        file_name,
+        content_type,
+        size,
+        key,
+        multipart_id,
+        part_size,
+    )
+    assert row is not None  # noqa: S101 - RETURNING of an insert
+    return _upload(row)
+
+
+async def by_id(conn: Connection, upload_id: UploadId, *, lock: bool = False) -> Upload | None:
+    row = await conn.fetchrow(
+        f"SELECT {_COLUMNS} FROM uploads WHERE id = $1 FOR UPDATE"
+        if lock
+        else f"SELECT {_COLUMNS} FROM uploads WHERE id = $1",
+        upload_id,
+    )
+    return _upload(row) if row else None
+
+
+async def by_key(conn: Connection, key: str) -> Upload | None:
+    row = await conn.fetchrow(f"SELECT {_COLUMNS} FROM uploads WHERE key = $1", key)
+    return _upload(row) if row else None
+
+
+async def of_lesson(conn: Connection, lesson_id: object) -> Upload | None:
+    row = await conn.fetchrow(
+        f"SELECT {_COLUMNS} FROM uploads WHERE id = (SELECT upload_id FROM lessons WHERE id = $1)", lesson_id
+    )
+    return _upload(row) if row else None
+
+
+async def set_status(
+    conn: Connection, upload_id: UploadId, status: UploadStatus, failure: str | None = None
+) -> None:
+    await conn.execute(
+        "UPDATE uploads SET status = $2, failure = $3,"
+        " completed_at = CASE WHEN $2 IN ('ready', 'failed') THEN now() END WHERE id = $1",
+        upload_id,
+        status,
+        failure,
+    )
+
+
+async def set_percent(conn: Connection, upload_id: UploadId, percent: int) -> None:
+    await conn.execute("UPDATE uploads SET percent = $2 WHERE id = $1", upload_id, percent)
+
+
+async def total_of(conn: Connection, owner: UserId) -> int:
+    """Return the bytes an owner keeps or is sending."""
+    total: int = await conn.fetchval(
+        "SELECT coalesce(sum(size), 0)::bigint FROM uploads WHERE owner_id = $1 AND status <> 'failed'", owner
+    )
+    return total
+
+
+async def unfinished_before(conn: Connection, at: datetime) -> list[Upload]:
+    """Return uploads nobody has finished since, and lock them; who else sweeps passes them over."""
+    rows = await conn.fetch(
+        f"SELECT {_COLUMNS} FROM uploads WHERE status = 'uploading' AND created_at < $1"
+        " ORDER BY created_at LIMIT 50 FOR UPDATE SKIP LOCKED",
+        at,
+    )
+    return [_upload(row) for row in rows]
+
+
+async def put_video(conn: Connection, video: Video) -> None:
+    await conn.execute(
+        "INSERT INTO videos (upload_id, prefix, duration, renditions, content_key, poster_key)"
+        " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (upload_id) DO UPDATE SET prefix = $2, duration = $3,"
+        " renditions = $4, content_key = $5, poster_key = $6",
+        video.upload_id,
+        video.prefix,
+        video.duration,
+        json.dumps(
+            [
+                {
+                    "name": one.name,
+                    "width": one.width,
+                    "height": one.height,
+                    "bitrate": one.bitrate,
+                    "segments": list(one.segments),
+                }
+                for one in video.renditions
+            ]
+        ),
+        video.content_key,
+        video.poster_key,
+    )
+
+
+async def video(conn: Connection, upload_id: UploadId) -> Video | None:
+    row = await conn.fetchrow(
+        "SELECT upload_id, prefix, duration, renditions, content_key, poster_key FROM videos"
+        " WHERE upload_id = $1",
+        upload_id,
+    )
+    if row is None:
+        return None
+    renditions: Sequence[dict[str, object]] = json.loads(row["renditions"])
+    return Video(
+        upload_id=row["upload_id"],
+        prefix=row["prefix"],
+        duration=row["duration"],
+        renditions=[Rendition(**one) for one in renditions],  # type: ignore[arg-type]
+        content_key=row["content_key"],
+        poster_key=row["poster_key"],
+    )
+
+
+async def set_durations(conn: Connection, upload_id: UploadId, seconds: int) -> None:
+    """Tell every lesson of a video how long it is."""
+    await conn.execute("UPDATE lessons SET duration = $2 WHERE upload_id = $1", upload_id, seconds)
