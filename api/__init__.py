@@ -16,8 +16,10 @@ from api import (
     notifications,
     openapi,
     pages,
+    payments,
     playback,
     progress,
+    statistics,
     uploads,
     users,
 )
@@ -39,6 +41,8 @@ ROUTES: list[Route] = [
     *live_sessions.ROUTES,
     *attendance.ROUTES,
     *notifications.ROUTES,
+    *payments.ROUTES,
+    *statistics.ROUTES,
     *admin.ROUTES,
 ]
 _BODY_LIMIT = 64 * 1024

@@ -1,8 +1,5 @@
 """The attendance report of a class, as JSON and as CSV."""
 
-import csv
-import io
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -12,6 +9,7 @@ from aiohttp import web
 from api.contract import Request, route
 from api.live_sessions import see_session
 from api.scalars import Instant, Out, Query
+from api.sheets import sheet
 from liveserver.models.accounts import Role
 from liveserver.models.attendance import Presence
 from liveserver.models.ids import LiveSessionId, UserId
@@ -117,42 +115,30 @@ _HEADINGS = [
 
 
 def _csv(report: Report) -> web.Response:
-    """UTF-8 with a mark, so that Excel opens Arabic; times in UTC and in the session's zone."""
+    """Times in UTC and in the session's zone."""
     zone = ZoneInfo(report.session.timezone)
-    sheet = io.StringIO()
-    writer = csv.writer(sheet)
-    writer.writerow(_HEADINGS)
-    for row in report.rows:
-        writer.writerow(
-            _cells(
-                [
-                    str(row.user_id),
-                    row.name,
-                    row.email,
-                    row.status,
-                    _stamp(row.first_join, None),
-                    _stamp(row.last_leave, None),
-                    _stamp(row.first_join, zone),
-                    _stamp(row.last_leave, zone),
-                    str(row.total_seconds),
-                    str(row.connections),
-                    str(row.late_seconds),
-                    str(row.left_early_seconds),
-                    str(row.percent_of_session),
-                ]
+    return sheet(
+        f"attendance-{report.session.id}",
+        _HEADINGS,
+        (
+            (
+                row.user_id,
+                row.name,
+                row.email,
+                row.status,
+                _stamp(row.first_join, None),
+                _stamp(row.last_leave, None),
+                _stamp(row.first_join, zone),
+                _stamp(row.last_leave, zone),
+                row.total_seconds,
+                row.connections,
+                row.late_seconds,
+                row.left_early_seconds,
+                row.percent_of_session,
             )
-        )
-    return web.Response(
-        body=("\ufeff" + sheet.getvalue()).encode(),
-        content_type="text/csv",
-        charset="utf-8",
-        headers={"Content-Disposition": f'attachment; filename="attendance-{report.session.id}.csv"'},
+            for row in report.rows
+        ),
     )
-
-
-def _cells(values: Sequence[str]) -> list[str]:
-    """Disarm what a spreadsheet would run as a formula."""
-    return ["'" + value if value[:1] in set("=+-@\t\r") else value for value in values]
 
 
 def _stamp(at: datetime | None, zone: ZoneInfo | None) -> str:

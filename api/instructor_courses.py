@@ -4,12 +4,14 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
+from aiohttp import web
 from pydantic import StringConstraints
 
 from api.contract import Reply, Request, if_match, route
 from api.courses import CourseOut, CoursePage, LessonOut, SectionOut, page
 from api.paging import CursorQuery, cut, decode, encode
 from api.scalars import Body, Instant, Money, Out, PageQuery, Prose, Title
+from api.sheets import sheet
 from liveserver.errors import (
     InstructorPending,
     NeedsLesson,
@@ -24,6 +26,7 @@ from liveserver.models.ids import CourseId, UserId
 from liveserver.services.courses import Tree
 
 _INSTRUCTOR = {Role.INSTRUCTOR}
+_LONGEST_SHEET = 100_000
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 
 
@@ -73,6 +76,10 @@ class CourseTree(OwnCourse):
 class OwnCoursesQuery(PageQuery):
     status: CourseStatus | None = None
     deleted: bool = False
+
+
+class StudentsQuery(CursorQuery):
+    format: Literal["json", "csv"] = "json"
 
 
 class StudentOut(Out):
@@ -176,8 +183,30 @@ async def remove_co_instructor(request: Request, course: CourseId, user: UserId)
     await request.services.courses.remove_co_instructor(request.user, course, user)
 
 
-@route("GET", "/api/instructor/courses/{course}/students", roles=_INSTRUCTOR)
-async def list_students(request: Request, course: CourseId, query: CursorQuery) -> StudentPage:
+@route("GET", "/api/instructor/courses/{course}/students", roles=_INSTRUCTOR, produces="text/csv")
+async def list_students(
+    request: Request, course: CourseId, query: StudentsQuery
+) -> StudentPage | web.Response:
+    """As CSV, everybody on one sheet."""
+    if query.format == "csv":
+        everybody = await request.services.enrollment.students(
+            request.user, course, after=None, limit=_LONGEST_SHEET
+        )
+        return sheet(
+            f"students-{course}",
+            ("userId", "name", "email", "progress", "enrolledAt", "lastSeenAt"),
+            (
+                (
+                    one.user_id,
+                    one.name,
+                    one.email,
+                    one.progress,
+                    one.enrolled_at.isoformat(),
+                    one.last_seen_at.isoformat() if one.last_seen_at else None,
+                )
+                for one in everybody
+            ),
+        )
     after = decode(query.cursor, datetime.fromisoformat, UUID)
     found = await request.services.enrollment.students(
         request.user, course, after=(after[0], after[1]) if after else None, limit=query.limit + 1

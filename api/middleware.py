@@ -15,11 +15,13 @@ from api.contract import LOGIN, MalformedJson, UnsupportedMedia
 from api.texts import text
 from liveserver.errors import (
     BadOffer,
+    BadSignature,
     Conflict,
     Forbidden,
     Invalid,
     NotFound,
     PaymentRequired,
+    ProviderDown,
     Refusal,
     TooMany,
     Unauthenticated,
@@ -32,6 +34,8 @@ _log = structlog.get_logger()
 # The kinds, most special first.
 STATUS: dict[type[Refusal], int] = {
     MalformedJson: 400,
+    BadSignature: 400,
+    ProviderDown: 502,
     UnsupportedMedia: 415,
     PaymentRequired: 402,
     Unauthenticated: 401,
@@ -96,7 +100,10 @@ def _refused(request: web.Request, refusal: Refusal) -> web.Response:
         headers["WWW-Authenticate"] = "Bearer"
     if status in {429, 503}:
         headers["Retry-After"] = str(refusal.details.get("retryAfter", 2))
-    return problem(request, status, refusal.code, headers=headers, **extra)
+    response = problem(request, status, refusal.code, headers=headers, **extra)
+    if isinstance(refusal, UnsupportedMedia):
+        response.force_close()  # its body was not read: nobody may send another request behind it
+    return response
 
 
 def _http_error(request: web.Request, error: web.HTTPException) -> web.Response:

@@ -148,6 +148,42 @@ TEXTS: dict[str, dict[str, tuple[str, str]]] = {
         "en": ("Not in this state", "The state of this object does not allow it."),
         "ar": ("الحالة لا تسمح", "حالة هذا العنصر لا تسمح بذلك."),
     },
+    "payments_off": {
+        "en": ("No payments here", "This school takes no payments. Ask it how to get in."),
+        "ar": ("لا مدفوعات هنا", "هذه المؤسسة لا تستقبل مدفوعات. اسألها عن طريقة التسجيل."),
+    },
+    "already_owned": {
+        "en": ("You have this course", "Open it from your courses."),
+        "ar": ("لديك هذه الدورة", "افتحها من دوراتك."),
+    },
+    "nothing_to_pay": {
+        "en": ("This course is free", "Enrol without paying."),
+        "ar": ("هذه الدورة مجانية", "سجّل دون دفع."),
+    },
+    "coupon_invalid": {
+        "en": ("This coupon does not count", "Check it, or go on without."),
+        "ar": ("القسيمة غير صالحة", "تحقق منها أو تابع دونها."),
+    },
+    "coupon_taken": {
+        "en": ("There is such a coupon", "Choose another code."),
+        "ar": ("القسيمة موجودة", "اختر رمزًا آخر."),
+    },
+    "idempotency_key_reused": {
+        "en": ("The key stands for another request", "Use a new Idempotency-Key."),
+        "ar": ("المفتاح مستخدم لطلب آخر", "استخدم Idempotency-Key جديدًا."),
+    },
+    "in_flight": {
+        "en": ("Being worked on", "Ask again in a moment."),
+        "ar": ("قيد التنفيذ", "أعد الطلب بعد لحظات."),
+    },
+    "payment_provider_down": {
+        "en": ("The payment service does not answer", "Nothing was charged. Try again later."),
+        "ar": ("خدمة الدفع لا تستجيب", "لم يُخصم شيء. حاول لاحقًا."),
+    },
+    "bad_signature": {
+        "en": ("Wrong signature", "Only the payment provider may send this."),
+        "ar": ("توقيع خاطئ", "هذا الطلب لمزوّد الدفع فقط."),
+    },
     "store_unavailable": {
         "en": ("Files are not available now", "The file store is away. Try again in a moment."),
         "ar": ("الملفات غير متاحة الآن", "مخزن الملفات متوقف. حاول بعد لحظات."),

@@ -20,6 +20,8 @@ import api
 import api.operator
 from liveserver.config import Running, Settings
 from liveserver.errors import Unavailable
+from liveserver.outside.payments.paymob import Paymob
+from liveserver.outside.payments.stripe import Stripe
 from liveserver.outside.transcoding import Transcoder, TranscodingFailed
 from liveserver.services import Services
 from liveserver.services.accounts import Accounts, Limits
@@ -32,12 +34,14 @@ from liveserver.services.live_sessions import LiveSessions
 from liveserver.services.moderation import Moderation
 from liveserver.services.notifications import Notifications
 from liveserver.services.passwords import PasswordHashing
+from liveserver.services.payments import PaymentProvider, Payments
 from liveserver.services.platform import Platform
 from liveserver.services.playback import Watching
 from liveserver.services.profiles import Profiles
 from liveserver.services.progress import Progress
 from liveserver.services.scheduling import Scheduling
 from liveserver.services.seats import Seats
+from liveserver.services.statistics import Statistics
 from liveserver.services.tokens import TokenSigner
 from liveserver.services.uploads import PREPARE_VIDEO, Uploads
 from liveserver.services.videos import Videos
@@ -179,6 +183,7 @@ async def build_services(settings: Settings, running: Running, storage: Storage)
         max_duration=live.max_duration_minutes,
         max_students=live.max_students,
     )
+    desk = EnrollmentDesk(storage.database, seats, notifications)
     progress = Progress(storage.database, platform, notifications)
     try:
         yield Services(
@@ -187,15 +192,24 @@ async def build_services(settings: Settings, running: Running, storage: Storage)
             classroom=Classroom(storage.database, storage.ledger, presence, seats, storage.bus),
             courses=Courses(storage.database, platform, notifications, classes),
             curriculum=Curriculum(storage.database, scheduling),
-            enrollment=EnrollmentDesk(storage.database, seats, notifications),
+            enrollment=desk,
             live_sessions=classes,
             moderation=Moderation(storage.database, seats, classes, storage.bus),
             notifications=notifications,
+            payments=Payments(
+                storage.database,
+                _payment_provider(settings),
+                desk,
+                seats,
+                notifications,
+                address=settings.http.address(),
+            ),
             platform=platform,
             profiles=Profiles(storage.database, hashing, storage.bus),
             progress=progress,
             scheduling=scheduling,
             seats=seats,
+            statistics=Statistics(storage.database, attendance),
             uploads=Uploads(storage.database, storage.objects, platform),
             videos=Videos(
                 storage.database,
@@ -216,6 +230,21 @@ async def build_services(settings: Settings, running: Running, storage: Storage)
         )
     finally:
         hashing.close()
+
+
+def _payment_provider(settings: Settings) -> PaymentProvider | None:
+    wanted = settings.payments
+    if wanted.provider == "stripe":
+        return Stripe(wanted.stripe_secret_key, wanted.stripe_webhook_secret, wanted.api_base)
+    if wanted.provider == "paymob":
+        return Paymob(
+            wanted.paymob_api_key,
+            wanted.paymob_hmac_secret,
+            integration=wanted.paymob_integration,
+            frame=wanted.paymob_frame,
+            api_base=wanted.api_base,
+        )
+    return None
 
 
 async def run(settings: Settings, running: Running, port: int) -> None:
@@ -331,6 +360,7 @@ async def _reconcile(services: Services) -> None:
         await asyncio.sleep(1)
         try:
             await services.live_sessions.reconcile()
+            await services.seats.note_refused()
         except Unavailable as error:
             _log.warning("reconcile.unavailable", code=error.code)
         except Exception:

@@ -118,6 +118,17 @@ class Auth(Section):
     registrations_per_minute: Positive = 600
 
 
+class Payments(Section):
+    provider: Literal["none", "stripe", "paymob"] = "none"
+    stripe_secret_key: str = Field(default="", repr=False)
+    stripe_webhook_secret: str = Field(default="", repr=False)
+    paymob_api_key: str = Field(default="", repr=False)
+    paymob_hmac_secret: str = Field(default="", repr=False)
+    paymob_integration: int = 0
+    paymob_frame: int = 0
+    api_base: str = ""
+
+
 class Seats(Section):
     reservation_seconds: Positive = 20
     lease_seconds: Positive = 45
@@ -153,6 +164,7 @@ class Settings(BaseSettings):
     redis: Redis = Redis()
     s3: S3 = S3()
     auth: Auth = Auth()
+    payments: Payments = Payments()
     seats: Seats = Seats()
     live: Live = Live()
     log: Log = Log()

@@ -223,6 +223,59 @@ class PlaybackEnded(Forbidden):
     code = "playback_ended"
 
 
+# Payments
+
+
+class PaymentsOff(Conflict):
+    """The school takes no payments."""
+
+    code = "payments_off"
+
+
+class AlreadyOwned(Conflict):
+    code = "already_owned"
+
+
+class NothingToPay(Conflict):
+    """The course is free: enrol."""
+
+    code = "nothing_to_pay"
+
+
+class CouponInvalid(Conflict):
+    """There is no such coupon, or it is used up or over."""
+
+    code = "coupon_invalid"
+
+
+class CouponTaken(Conflict):
+    code = "coupon_taken"
+
+
+class KeyReused(Invalid):
+    """The idempotency key stands for another request."""
+
+    code = "idempotency_key_reused"
+
+
+class InFlight(Conflict):
+    """The same request is being worked on: ask again in a moment."""
+
+    code = "in_flight"
+
+
+class ProviderDown(Refusal):
+    """The payment provider does not answer; nothing was charged."""
+
+    code = "payment_provider_down"
+
+
+class BadSignature(Refusal):
+    """A webhook that was not signed by the provider, or too long ago."""
+
+    code = "bad_signature"
+
+
 # Live sessions
 
 

@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from liveserver.services.live_sessions import LiveSessions
     from liveserver.services.moderation import Moderation
     from liveserver.services.notifications import Notifications
+    from liveserver.services.payments import Payments
     from liveserver.services.platform import Platform
     from liveserver.services.playback import Watching
     from liveserver.services.profiles import Profiles
     from liveserver.services.progress import Progress
     from liveserver.services.scheduling import Scheduling
     from liveserver.services.seats import Seats
+    from liveserver.services.statistics import Statistics
     from liveserver.services.uploads import Uploads
     from liveserver.services.videos import Videos
 
@@ -36,11 +38,13 @@ class Services:
     live_sessions: "LiveSessions"
     moderation: "Moderation"
     notifications: "Notifications"
+    payments: "Payments"
     platform: "Platform"
     profiles: "Profiles"
     progress: "Progress"
     scheduling: "Scheduling"
     seats: "Seats"
+    statistics: "Statistics"
     uploads: "Uploads"
     videos: "Videos"
     watching: "Watching"

@@ -1,5 +1,6 @@
 """Who may be in a class now: joining, confirming by socket, losing the link, leaving."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
@@ -79,6 +80,7 @@ class Seats:
         self._throttle = throttle
         self._bus = bus
         self._reservation_seconds = reservation_seconds
+        self._refused: Counter[LiveSessionId] = Counter()
 
     async def join(self, login: Login, session_id: LiveSessionId) -> Admission:
         """Reserve a seat and hand out the ticket that opens one socket.
@@ -97,6 +99,8 @@ class Seats:
             answer = await self._ledger.join(session_id, session.seat_epoch, user.id, staff=staff)
         except (SeatsLost, StaleEpoch) as error:
             raise SeatsUnavailable(retryAfter=1) from error
+        if answer[0] == "FULL":
+            self._refused[session_id] += 1
         _refuse(answer)
         ticket = Ticket(
             user_id=user.id,
@@ -112,6 +116,14 @@ class Seats:
             slot=None if staff else int(answer[1]),
             is_staff=staff,
         )
+
+    async def note_refused(self) -> None:
+        """Write down how many were turned away since the last time; once a second, not once a person."""
+        refused, self._refused = self._refused, Counter()
+        if refused:
+            async with self._database.transaction() as conn:
+                for session_id, count in refused.items():
+                    await live_sessions.add_refused(conn, session_id, count)
 
     async def figures(self, user: User, session_id: LiveSessionId) -> tuple[LiveSession, SeatFigures]:
         """Return the session and what the ledger says of it and of the caller."""

@@ -6,7 +6,7 @@ from uuid import UUID
 import asyncpg
 
 from liveserver.models.courses import EnrolledStudent, Enrollment
-from liveserver.models.ids import CourseId, UserId, uuid7
+from liveserver.models.ids import CourseId, EnrollmentId, UserId, uuid7
 from liveserver.storage.postgres import Connection
 
 _COLUMNS = "id, student_id, course_id, progress, created_at, removed_at"
@@ -52,16 +52,25 @@ async def lock(conn: Connection, student: UserId, course_id: CourseId) -> None:
     )
 
 
-async def set_removed(conn: Connection, student: UserId, course_id: CourseId, *, removed: bool) -> bool:
-    """Remove or let back in; False when it was so already."""
+async def set_removed(
+    conn: Connection, student: UserId, course_id: CourseId, *, removed: bool, by: str = "instructor"
+) -> bool:
+    """Remove or let back in; False when it was so already. `by` is instructor or refund."""
     row = await conn.fetchrow(
-        "UPDATE enrollments SET removed_at = CASE WHEN $3 THEN now() END"
+        "UPDATE enrollments SET removed_at = CASE WHEN $3 THEN now() END,"
+        " removed_by = CASE WHEN $3 THEN $4 END"
         " WHERE student_id = $1 AND course_id = $2 AND (removed_at IS NULL) = $3 RETURNING id",
         student,
         course_id,
         removed,
+        by,
     )
     return row is not None
+
+
+async def removed_by(conn: Connection, enrollment_id: EnrollmentId) -> str | None:
+    found: str | None = await conn.fetchval("SELECT removed_by FROM enrollments WHERE id = $1", enrollment_id)
+    return found
 
 
 async def of_course(

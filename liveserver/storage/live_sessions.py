@@ -106,6 +106,12 @@ async def overlapping(
     return found
 
 
+async def add_refused(conn: Connection, session_id: LiveSessionId, count: int) -> None:
+    await conn.execute(
+        "UPDATE live_sessions SET refused_joins = refused_joins + $2 WHERE id = $1", session_id, count
+    )
+
+
 async def claim_reminder(conn: Connection, session_id: LiveSessionId, key: str) -> bool:
     """Return True to the one transaction that is to send a reminder."""
     row = await conn.fetchrow(

@@ -19,8 +19,6 @@ LATER = (
     ("POST", "/api/live-sessions/{session}/waitlist"),
     ("POST", "/api/whip/{session}"),
     ("GET", "/api/recordings"),
-    ("POST", "/api/payments/checkout"),
-    ("GET", "/api/admin/revenue"),
     ("POST", "/api/auth/password/forgot"),
 )
 
@@ -170,6 +168,32 @@ MATRIX: list[tuple[str, str, Any, tuple[Any, ...]]] = [
     ("GET", "/api/playbacks/{unknown}/{rendition}/index.m3u8?t=forged-token", None, (401,) * 8),
     ("GET", "/api/playbacks/{unknown}/{rendition}/{number}.ts?t=forged-token", None, (401,) * 8),
     ("GET", "/api/playbacks/{unknown}/key?t=forged-token", None, (401,) * 8),
+    # 409: this product has no payment provider.
+    (
+        "POST",
+        "/api/payments/checkout",
+        {"courseId": "{course}"},
+        (401, 409, 409, 403, 403, 403, 403, 403),
+    ),
+    ("POST", "/api/payments/webhook", None, (404,) * 8),
+    ("GET", "/api/payments/history", None, (401, 200, 200, 200, 200, 200, 200, 403)),
+    ("GET", "/api/admin/revenue", None, (401, 403, 403, 403, 403, 403, 200, 403)),
+    (
+        "POST",
+        "/api/instructor/courses/{course}/coupons",
+        {"code": "HALF", "percent": 50},
+        (401, 403, 403, 201, 403, 404, 403, 403),
+    ),
+    ("GET", "/api/instructor/courses/{course}/coupons", None, (401, 403, 403, 200, 403, 404, 403, 403)),
+    (
+        "DELETE",
+        "/api/instructor/courses/{course}/coupons/{unknown}",
+        None,
+        (401, 403, 403, 404, 403, 404, 403, 403),
+    ),
+    ("GET", "/api/admin/stats", None, (401, 403, 403, 403, 403, 403, 200, 403)),
+    ("GET", "/api/instructor/courses/{course}/stats", None, (401, 403, 403, 200, 200, 404, 403, 403)),
+    ("GET", "/api/live-sessions/{session}/stats", None, (401, 403, 403, 200, 200, 404, 200, 403)),
     ("GET", "/api/admin/users", None, (401, 403, 403, 403, 403, 403, 200, 403)),
     (
         "PATCH",

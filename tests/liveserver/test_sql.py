@@ -17,6 +17,8 @@ def _is_constant(node: ast.expr) -> bool:
         return _is_constant(node.left) and _is_constant(node.right)
     if isinstance(node, ast.Subscript):  # one of several constants
         return _is_constant(node.value)
+    if isinstance(node, ast.IfExp):
+        return _is_constant(node.body) and _is_constant(node.orelse)
     if isinstance(node, ast.JoinedStr):
         return all(_is_constant(part) for part in node.values)
     if isinstance(node, ast.FormattedValue):

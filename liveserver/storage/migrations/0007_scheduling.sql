@@ -5,7 +5,7 @@ CREATE INDEX live_sessions_host ON live_sessions (host_id, start_time) WHERE sta
 CREATE INDEX live_sessions_lesson ON live_sessions (lesson_id) WHERE lesson_id IS NOT NULL;
 ALTER TABLE live_sessions ADD CONSTRAINT live_sessions_link CHECK ((provider = 'link') = (external_url IS NOT NULL));
 -- Refused joins are counted, not listed: how many people were at the door.
-ALTER TABLE live_sessions ADD COLUMN peak_students integer NOT NULL DEFAULT 0, ADD COLUMN refused_joins integer NOT NULL DEFAULT 0;
+ALTER TABLE live_sessions ADD COLUMN refused_joins integer NOT NULL DEFAULT 0;
 -- A class on somebody else's site: all we know is who opened its address, and when first.
 CREATE TABLE link_visits (
     session_id uuid NOT NULL REFERENCES live_sessions,

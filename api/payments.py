@@ -1,0 +1,267 @@
+"""Buying a course, the provider's webhook, history, coupons, revenue."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Literal
+
+from aiohttp import web
+from pydantic import Field, StringConstraints
+
+from api.contract import Reply, Request, route
+from api.scalars import Body, Instant, Out, PageQuery, Query, Whole
+from api.sheets import sheet
+from liveserver.errors import (
+    AlreadyOwned,
+    BadSignature,
+    CouponInvalid,
+    CouponTaken,
+    InFlight,
+    Invalid,
+    KeyReused,
+    NothingToPay,
+    NotOwner,
+    PaymentsOff,
+    ProviderDown,
+    Removed,
+)
+from liveserver.models.accounts import Role
+from liveserver.models.ids import CouponId, CourseId, OrderId
+from liveserver.models.payments import Order, OrderStatus
+
+_STUDENT, _INSTRUCTOR, _ADMIN = {Role.STUDENT}, {Role.INSTRUCTOR}, {Role.ADMIN}
+_LARGEST_EVENT = 256 * 1024
+_LONGEST_PERIOD = timedelta(days=731)
+CouponCode = Annotated[
+    str,
+    StringConstraints(min_length=3, max_length=40, to_upper=True, pattern=r"^[A-Za-z0-9_-]+$"),
+]
+
+
+class CheckoutIn(Body):
+    course_id: CourseId
+    coupon: CouponCode | None = None
+
+
+class OrderOut(Out):
+    """`amount` is in minor units of `currency`; pay at `checkoutUrl`, absent when nothing is left to pay."""
+
+    id: OrderId
+    course_id: CourseId
+    course_title: str
+    amount: int
+    currency: str
+    status: OrderStatus
+    checkout_url: str | None = None
+    created_at: Instant
+    paid_at: Instant | None = None
+
+
+class OrderPage(Out):
+    items: list[OrderOut]
+    next_cursor: OrderId | None = None
+
+
+class CouponIn(Body):
+    code: CouponCode
+    percent: Annotated[int, Field(ge=1, le=100), Whole]
+    max_uses: Annotated[int, Field(ge=1, le=1_000_000), Whole] | None = None
+    expires_at: Instant | None = None
+
+
+class CouponOut(Out):
+    id: CouponId
+    code: str
+    percent: int
+    max_uses: int | None = None
+    uses: int
+    expires_at: Instant | None = None
+    ended_at: Instant | None = None
+
+
+class RevenueQuery(Query):
+    """Days of `timezone`, both ends included; the last thirty by default."""
+
+    start: Annotated[date | None, Field(alias="from")] = None
+    end: Annotated[date | None, Field(alias="to")] = None
+    timezone: Annotated[str, StringConstraints(min_length=1, max_length=64)] = "UTC"
+    course_id: CourseId | None = None
+    currency: Annotated[str | None, StringConstraints(pattern=r"^[A-Z]{3}$")] = None
+    format: Literal["json", "csv"] = "json"
+
+
+class RevenueRowOut(Out):
+    day: date
+    course_id: CourseId
+    course_title: str
+    currency: str
+    gross: int
+    refunded: int
+    net: int
+
+
+class CurrencyTotal(Out):
+    currency: str
+    gross: int
+    refunded: int
+    net: int
+
+
+class RevenueOut(Out):
+    """Minor units; each currency for itself."""
+
+    timezone: str
+    start: Annotated[date, Field(alias="from")]
+    end: Annotated[date, Field(alias="to")]
+    totals: list[CurrencyTotal]
+    rows: list[RevenueRowOut]
+
+
+@route(
+    "POST",
+    "/api/payments/checkout",
+    status=201,
+    roles=_STUDENT,
+    raises=(
+        AlreadyOwned,
+        Removed,
+        NothingToPay,
+        CouponInvalid,
+        KeyReused,
+        InFlight,
+        PaymentsOff,
+        ProviderDown,
+    ),
+)
+async def check_out(request: Request, body: CheckoutIn) -> Reply[OrderOut]:
+    """The header Idempotency-Key makes repeated requests one order."""
+    order, fresh = await request.services.payments.check_out(
+        request.user, body.course_id, coupon=body.coupon, key=_idempotency_key(request)
+    )
+    return Reply(body=_order(order), status=201 if fresh else 200)
+
+
+@route(
+    "POST",
+    "/api/payments/webhook",
+    status=200,
+    public=True,
+    reads_login=False,
+    raises=(BadSignature,),
+    produces="text/plain",
+)
+async def payment_webhook(request: Request) -> web.Response:
+    """For the payment provider: signed, any order, any number of times."""
+    http = request.http.clone(client_max_size=_LARGEST_EVENT)
+    await request.services.payments.told(await http.read(), http.headers, http.query)
+    return web.Response(text="ok")
+
+
+@route("GET", "/api/payments/history")
+async def payment_history(request: Request, query: PageQuery) -> OrderPage:
+    """A student's orders, an instructor's sales."""
+    found = await request.services.payments.history(request.user, before=query.cursor, limit=query.limit + 1)
+    items = [_order(one) for one in found[: query.limit]]
+    return OrderPage(items=items, next_cursor=items[-1].id if len(found) > query.limit else None)
+
+
+@route("GET", "/api/admin/revenue", roles=_ADMIN, produces="text/csv")
+async def read_revenue(request: Request, query: RevenueQuery) -> RevenueOut | web.Response:
+    end = query.end or datetime.now(UTC).date()
+    start = query.start or end - timedelta(days=29)
+    if not timedelta() <= end - start <= _LONGEST_PERIOD:
+        raise Invalid(("query.from", "bad_period"))
+    rows = await request.services.payments.revenue(
+        start=start,
+        end=end,
+        timezone=query.timezone,
+        course_id=query.course_id,
+        currency=query.currency,
+    )
+    if query.format == "csv":
+        return sheet(
+            f"revenue-{start}-{end}",
+            ("day", "courseId", "courseTitle", "currency", "gross", "refunded", "net"),
+            (
+                (one.day, one.course_id, one.course_title, one.currency, one.gross, one.refunded, one.net)
+                for one in rows
+            ),
+        )
+    totals: dict[str, tuple[int, int]] = {}
+    for row in rows:
+        gross, refunded = totals.get(row.currency, (0, 0))
+        totals[row.currency] = (gross + row.gross, refunded + row.refunded)
+    return RevenueOut(
+        timezone=query.timezone,
+        start=start,
+        end=end,
+        totals=[
+            CurrencyTotal(currency=currency, gross=gross, refunded=refunded, net=gross - refunded)
+            for currency, (gross, refunded) in sorted(totals.items())
+        ],
+        rows=[RevenueRowOut.model_validate(row) for row in rows],
+    )
+
+
+async def see_own_course(request: Request, course: CourseId) -> None:
+    await request.services.payments.coupons_of(request.user, course)
+
+
+@route(
+    "POST",
+    "/api/instructor/courses/{course}/coupons",
+    status=201,
+    roles=_INSTRUCTOR,
+    guard=see_own_course,
+    raises=(NotOwner, CouponTaken),
+)
+async def make_coupon(request: Request, course: CourseId, body: CouponIn) -> CouponOut:
+    made = await request.services.payments.make_coupon(request.user, course, **body.model_dump())
+    return CouponOut.model_validate(made)
+
+
+@route("GET", "/api/instructor/courses/{course}/coupons", roles=_INSTRUCTOR, raises=(NotOwner,))
+async def list_coupons(request: Request, course: CourseId) -> list[CouponOut]:
+    found = await request.services.payments.coupons_of(request.user, course)
+    return [CouponOut.model_validate(one) for one in found]
+
+
+@route(
+    "DELETE",
+    "/api/instructor/courses/{course}/coupons/{coupon}",
+    status=204,
+    roles=_INSTRUCTOR,
+    raises=(NotOwner,),
+)
+async def end_coupon(request: Request, course: CourseId, coupon: CouponId) -> None:
+    await request.services.payments.end_coupon(request.user, course, coupon)
+
+
+def _idempotency_key(request: Request) -> str | None:
+    key = request.http.headers.get("Idempotency-Key")
+    if key is not None and not (0 < len(key) <= 255 and key.isprintable() and key.isascii()):
+        raise Invalid(("header.Idempotency-Key", "not_a_key"))
+    return key
+
+
+def _order(order: Order) -> OrderOut:
+    return OrderOut(
+        id=order.id,
+        course_id=order.course_id,
+        course_title=order.course_title,
+        amount=order.amount,
+        currency=order.currency,
+        status=order.status,
+        checkout_url=order.checkout_url if order.status is OrderStatus.CREATED else None,
+        created_at=order.created_at,
+        paid_at=order.paid_at,
+    )
+
+
+ROUTES = [
+    check_out,
+    payment_webhook,
+    payment_history,
+    read_revenue,
+    make_coupon,
+    list_coupons,
+    end_coupon,
+]

@@ -1,0 +1,66 @@
+"""Figures of a school, a course, a class."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from liveserver.models.ids import LessonId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchoolFigures:
+    """`active7` and `active30` are accounts seen in so many days; `storage_bytes` what uploads keep."""
+
+    users: Mapping[str, int]
+    active7: int
+    active30: int
+    courses: Mapping[str, int]
+    deleted_courses: int
+    enrollments: int
+    live_now: int
+    sessions_held: int
+    live_hours: float
+    attended_hours: float
+    refused_joins: int
+    certificates: int
+    storage_bytes: int
+    as_of: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LessonFigures:
+    lesson_id: LessonId
+    title: str
+    type: str
+    completed: int
+    plays: int
+    downloads: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CourseFigures:
+    """`progress` and `attendance`, of ended classes, are mean percents; `revenue` is in minor units."""
+
+    students: int
+    removed: int
+    progress: int
+    finished: int
+    certificates: int
+    sessions_held: int
+    attendance: int
+    watched_hours: float
+    revenue: Mapping[str, int]
+    lessons: Sequence[LessonFigures]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionFigures:
+    """`peak` and `mean` count students there at once; `minutes` is what they were there in all."""
+
+    peak: int
+    mean: float
+    students: int
+    minutes: float
+    connections: int
+    reconnects: int
+    refused_joins: int

@@ -1,0 +1,333 @@
+"""Buying a course: orders, coupons, what the provider tells, and the money that moved."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Protocol
+from uuid import UUID
+from zoneinfo import available_timezones
+
+import structlog
+
+from liveserver.errors import (
+    AlreadyOwned,
+    CouponInvalid,
+    CouponTaken,
+    InFlight,
+    Invalid,
+    KeyReused,
+    NotFound,
+    NothingToPay,
+    NotOwner,
+    PaymentsOff,
+    ProviderDown,
+    Removed,
+)
+from liveserver.models.accounts import Role, User
+from liveserver.models.courses import Course
+from liveserver.models.ids import CouponId, CourseId, OrderId
+from liveserver.models.notifications import NotificationKind
+from liveserver.models.payments import (
+    Checkout,
+    Coupon,
+    EventKind,
+    Order,
+    OrderStatus,
+    PaymentEvent,
+    RevenueRow,
+)
+from liveserver.services.courses import taught
+from liveserver.services.enrollment import EnrollmentDesk
+from liveserver.services.notifications import Notifications
+from liveserver.services.seats import Seats
+from liveserver.storage import audit, coupons, courses, enrollments, orders, users
+from liveserver.storage.postgres import Connection, Database
+
+_log = structlog.get_logger()
+
+
+class PaymentProvider(Protocol):
+    """Who takes the money. `begin` raises ProviderDown, `read` BadSignature."""
+
+    name: str
+
+    async def begin(self, order: Order, *, email: str, back: str) -> Checkout: ...
+    def read(self, body: bytes, headers: Mapping[str, str], query: Mapping[str, str]) -> PaymentEvent: ...
+
+
+class Payments:
+    def __init__(
+        self,
+        database: Database,
+        provider: PaymentProvider | None,
+        desk: EnrollmentDesk,
+        seats: Seats,
+        notifications: Notifications,
+        *,
+        address: str,
+    ) -> None:
+        self._database = database
+        self._provider = provider
+        self._desk = desk
+        self._seats = seats
+        self._notifications = notifications
+        self._address = address
+
+    async def check_out(
+        self, student: User, course_id: CourseId, *, coupon: str | None, key: str | None
+    ) -> tuple[Order, bool]:
+        """Make an order and say where to pay; return it and whether it is new.
+
+        The price is the course's, the coupon's percent off. The same idempotency key, or an order that is
+        still open, is the same order. Raises NotFound, AlreadyOwned, Removed, NothingToPay, CouponInvalid,
+        KeyReused, InFlight, PaymentsOff, ProviderDown.
+        """
+        if self._provider is None:
+            raise PaymentsOff
+        async with self._database.transaction() as conn:
+            await users.lock(conn, student.id)  # two clicks take turns
+            course = await courses.by_id(conn, course_id)
+            if course is None or not course.is_public:
+                raise NotFound
+            known = await self._known_order(conn, student, course, key)
+            if known is not None:
+                return known, False
+            order = await self._place(conn, student, course, coupon, key)
+            keys = [] if order.amount else await self._settle(conn, order)
+        for one in keys:
+            await self._notifications.push(one)
+        if not order.amount:
+            return await self._current(order.id), True
+        return await self._begin(student, order), True
+
+    async def _known_order(
+        self, conn: Connection, student: User, course: Course, key: str | None
+    ) -> Order | None:
+        if key is not None:
+            same = await orders.by_key(conn, student.id, key)
+            if same is not None:
+                if same.course_id != course.id:
+                    raise KeyReused
+                if same.status is OrderStatus.FAILED:
+                    raise ProviderDown
+                return _payable(same)
+        enrollment = await enrollments.of_student(conn, student.id, course.id)
+        if enrollment is not None and enrollment.removed_at is None:
+            raise AlreadyOwned
+        if enrollment is not None and await enrollments.removed_by(conn, enrollment.id) != "refund":
+            raise Removed
+        open_order = await orders.open_of(conn, student.id, course.id)
+        return _payable(open_order) if open_order is not None else None
+
+    async def _place(
+        self, conn: Connection, student: User, course: Course, code: str | None, key: str | None
+    ) -> Order:
+        if not course.price:
+            raise NothingToPay
+        amount, coupon = course.price, None
+        if code is not None:
+            coupon = await coupons.lock(conn, course.id, code)
+            if coupon is None or not coupon.counts(datetime.now(UTC)):
+                raise CouponInvalid
+            await coupons.use(conn, coupon.id)
+            amount = coupon.of(course.price)
+        assert self._provider is not None  # noqa: S101 - asked first of all
+        order_id = await orders.insert(
+            conn,
+            student.id,
+            course.id,
+            amount=amount,
+            currency=course.currency,
+            coupon=coupon.id if coupon else None,
+            provider=self._provider.name,
+            key=key,
+        )
+        order = await orders.by_id(conn, order_id)
+        assert order is not None  # noqa: S101 - inserted above
+        return order
+
+    async def _begin(self, student: User, order: Order) -> Order:
+        assert self._provider is not None  # noqa: S101 - asked first of all
+        back = f"{self._address}/courses/{order.course_id}"
+        try:
+            checkout = await self._provider.begin(order, email=student.email, back=back)
+        except ProviderDown:
+            async with self._database.transaction() as conn:
+                await orders.set_status(conn, order.id, OrderStatus.FAILED)
+                await coupons.give_back(conn, order.id)
+            raise
+        async with self._database.transaction() as conn:
+            await orders.set_checkout(conn, order.id, checkout)
+        return await self._current(order.id)
+
+    async def _current(self, order_id: OrderId) -> Order:
+        async with self._database.connection() as conn:
+            order = await orders.by_id(conn, order_id)
+        assert order is not None  # noqa: S101 - orders are never deleted
+        return order
+
+    # What the provider tells
+
+    async def told(self, body: bytes, headers: Mapping[str, str], query: Mapping[str, str]) -> None:
+        """Take an event of the provider's; each has its effect once, in whatever order they come.
+
+        Raises BadSignature before anything is written.
+        """
+        if self._provider is None:
+            raise NotFound
+        event = self._provider.read(body, headers, query)
+        keys: list[str] = []
+        evicted: Order | None = None
+        async with self._database.transaction() as conn:
+            if event.order_id is None and event.payment_ref is not None:
+                found = await orders.id_of_payment(conn, self._provider.name, event.payment_ref)
+                event = _of_order(event, found)
+            if not await orders.note_event(conn, self._provider.name, event):
+                return
+            order = await orders.lock(conn, event.order_id) if event.order_id is not None else None
+            if order is None:
+                return
+            if event.kind is EventKind.PAID:
+                keys = await self._paid(conn, order, event)
+            elif event.kind in {EventKind.REFUNDED, EventKind.DISPUTED}:
+                keys, evicted = await self._returned(conn, order, event)
+        if evicted is not None:
+            await self._seats.evict(evicted.student_id, evicted.course_id)
+        for key in keys:
+            await self._notifications.push(key)
+
+    async def _paid(self, conn: Connection, order: Order, event: PaymentEvent) -> list[str]:
+        if (event.amount, event.currency) != (order.amount, order.currency):
+            _log.warning("payment.held", order=str(order.id), amount=event.amount, currency=event.currency)
+            if order.status in {OrderStatus.CREATED, OrderStatus.FAILED}:
+                await orders.set_status(conn, order.id, OrderStatus.HELD, payment_ref=event.payment_ref)
+                await audit.write(
+                    conn, None, "payment.held", order.id, amount=event.amount, currency=event.currency
+                )
+            return []
+        if not await orders.entered(conn, order.id, "charge"):
+            await orders.enter(conn, order, "charge", order.amount)
+        if order.status not in {OrderStatus.CREATED, OrderStatus.FAILED}:
+            return []  # a refund came first: it is never undone
+        return await self._settle(conn, order, event.payment_ref)
+
+    async def _settle(self, conn: Connection, order: Order, payment_ref: str | None = None) -> list[str]:
+        """The order is paid: the student is in."""
+        await orders.set_status(conn, order.id, OrderStatus.PAID, payment_ref=payment_ref)
+        fresh = await enrollments.insert(conn, order.student_id, order.course_id)
+        if fresh is None:
+            await enrollments.set_removed(conn, order.student_id, order.course_id, removed=False)
+        return [
+            await self._desk.tell_enrolled(conn, order.student_id, order.course_id, order.course_title),
+            await self._notifications.tell(
+                conn,
+                [order.student_id],
+                NotificationKind.PAYMENT_RECEIVED,
+                f"payment_received:{order.id}",
+                courseId=order.course_id,
+                title=order.course_title,
+            ),
+        ]
+
+    async def _returned(
+        self, conn: Connection, order: Order, event: PaymentEvent
+    ) -> tuple[list[str], Order | None]:
+        """Money went back, in part or whole; with all of it the access ends, the history stays."""
+        if event.kind is EventKind.REFUNDED:
+            before = await orders.entered(conn, order.id, "refund")
+            if event.amount > before:
+                await orders.enter(conn, order, "refund", event.amount - before)
+            if event.amount < order.amount:
+                return [], None
+        status = OrderStatus.REFUNDED if event.kind is EventKind.REFUNDED else OrderStatus.DISPUTED
+        await orders.set_status(conn, order.id, status)
+        await enrollments.set_removed(conn, order.student_id, order.course_id, removed=True, by="refund")
+        key = await self._notifications.tell(
+            conn,
+            [order.student_id],
+            NotificationKind.PAYMENT_REFUNDED,
+            f"payment_refunded:{order.id}",
+            courseId=order.course_id,
+            title=order.course_title,
+        )
+        return [key], order
+
+    # Looking back
+
+    async def history(self, user: User, *, before: UUID | None, limit: int) -> list[Order]:
+        """Return a student's orders, an instructor's sales; newest first."""
+        async with self._database.connection() as conn:
+            if user.role is Role.INSTRUCTOR:
+                return await orders.of_instructor(conn, user.id, before=before, limit=limit)
+            return await orders.of_student(conn, user.id, before=before, limit=limit)
+
+    async def revenue(
+        self,
+        *,
+        start: date,
+        end: date,
+        timezone: str,
+        course_id: CourseId | None,
+        currency: str | None,
+    ) -> Sequence[RevenueRow]:
+        if timezone not in available_timezones():
+            raise Invalid(("query.timezone", "unknown_timezone"))
+        async with self._database.connection() as conn:
+            return await orders.revenue(
+                conn, start=start, end=end, timezone=timezone, course_id=course_id, currency=currency
+            )
+
+    # Coupons
+
+    async def make_coupon(
+        self,
+        owner: User,
+        course_id: CourseId,
+        *,
+        code: str,
+        percent: int,
+        max_uses: int | None,
+        expires_at: datetime | None,
+    ) -> Coupon:
+        async with self._database.transaction() as conn:
+            await _owned(conn, owner, course_id)
+            made = await coupons.insert(
+                conn, course_id, code=code, percent=percent, max_uses=max_uses, expires_at=expires_at
+            )
+        if made is None:
+            raise CouponTaken
+        return made
+
+    async def coupons_of(self, owner: User, course_id: CourseId) -> Sequence[Coupon]:
+        async with self._database.connection() as conn:
+            await _owned(conn, owner, course_id)
+            return await coupons.of_course(conn, course_id)
+
+    async def end_coupon(self, owner: User, course_id: CourseId, coupon_id: CouponId) -> None:
+        async with self._database.transaction() as conn:
+            await _owned(conn, owner, course_id)
+            if not await coupons.end(conn, course_id, coupon_id):
+                raise NotFound
+
+
+async def _owned(conn: Connection, owner: User, course_id: CourseId) -> None:
+    course = await taught(conn, owner, course_id)
+    if course.instructor_id != owner.id:
+        raise NotOwner
+
+
+def _payable(order: Order) -> Order:
+    """Return an order that has its address, or is past it. Raises InFlight while it is being made."""
+    if order.status is OrderStatus.CREATED and order.checkout_url is None:
+        raise InFlight
+    return order
+
+
+def _of_order(event: PaymentEvent, order_id: OrderId | None) -> PaymentEvent:
+    return PaymentEvent(
+        id=event.id,
+        kind=event.kind,
+        order_id=order_id,
+        payment_ref=event.payment_ref,
+        amount=event.amount,
+        currency=event.currency,
+    )
