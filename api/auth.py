@@ -9,9 +9,12 @@ from liveserver.errors import (
     AccountDisabled,
     BadCredentials,
     BusyHashing,
+    EmailLinkInvalid,
     EmailTaken,
+    EmailUnverified,
     ForbiddenOrigin,
     Invalid,
+    MailOff,
     RefreshInvalid,
     RefreshReuse,
     RegistrationClosed,
@@ -52,6 +55,23 @@ class UserOut(Out):
     created_at: Instant
 
 
+class ConfirmationOut(Out):
+    next: Literal["confirm_email"]
+
+
+class ForgotIn(Body):
+    email: Email
+
+
+class ResetIn(Body):
+    token: Secret
+    password: Password
+
+
+class ConfirmIn(Body):
+    token: Secret
+
+
 class TokensOut(Out):
     """`expiresIn` is in seconds; `refreshToken` is absent where it went out as a cookie."""
 
@@ -65,11 +85,13 @@ class TokensOut(Out):
     "POST",
     "/api/auth/register",
     status=201,
+    also=(202,),
     public=True,
     reads_login=False,
     raises=(EmailTaken, RegistrationClosed, TooMany, BusyHashing),
 )
-async def register(request: Request, body: RegisterIn) -> Reply[TokensOut]:
+async def register(request: Request, body: RegisterIn) -> Reply[TokensOut | ConfirmationOut]:
+    """201 with tokens; with the setting verifyEmail 202, and a link comes by mail."""
     tokens = await request.services.accounts.register(
         request.device,
         name=body.name,
@@ -78,7 +100,10 @@ async def register(request: Request, body: RegisterIn) -> Reply[TokensOut]:
         role=Role(body.role),
         locale=body.locale,
     )
-    return _hand_out(request, tokens, 201)
+    if tokens is None:
+        return Reply(body=ConfirmationOut(next="confirm_email"), status=202)
+    handed = _hand_out(request, tokens, 201)
+    return Reply(body=handed.body, status=handed.status, headers=handed.headers)
 
 
 @route(
@@ -86,7 +111,7 @@ async def register(request: Request, body: RegisterIn) -> Reply[TokensOut]:
     "/api/auth/login",
     public=True,
     reads_login=False,
-    raises=(BadCredentials, AccountDisabled, TooMany, BusyHashing),
+    raises=(BadCredentials, AccountDisabled, EmailUnverified, TooMany, BusyHashing),
 )
 async def login(request: Request, body: LoginIn) -> Reply[TokensOut]:
     tokens = await request.services.accounts.log_in(request.device, email=body.email, password=body.password)
@@ -116,6 +141,43 @@ async def logout(request: Request, body: RefreshIn | None = None) -> Reply[None]
         raise Unauthenticated
     await request.services.accounts.log_out(token, bearer)
     return Reply(body=None, status=204, headers={"Set-Cookie": _cookie("", 0)})
+
+
+@route(
+    "POST",
+    "/api/auth/password/forgot",
+    status=202,
+    public=True,
+    reads_login=False,
+    raises=(MailOff, TooMany),
+)
+async def forgot_password(request: Request, body: ForgotIn) -> None:
+    """Send a link by mail; the answer is the same whether there is such an account."""
+    await request.services.mailing.forgot(request.device, body.email)
+
+
+@route(
+    "POST",
+    "/api/auth/password/reset",
+    status=204,
+    public=True,
+    reads_login=False,
+    raises=(EmailLinkInvalid, BusyHashing),
+)
+async def reset_password(request: Request, body: ResetIn) -> None:
+    await request.services.mailing.reset(body.token, body.password)
+
+
+@route(
+    "POST",
+    "/api/auth/email/confirm",
+    status=204,
+    public=True,
+    reads_login=False,
+    raises=(EmailLinkInvalid,),
+)
+async def confirm_email(request: Request, body: ConfirmIn) -> None:
+    await request.services.mailing.confirm(body.token)
 
 
 def _refresh_token(request: Request, body: RefreshIn | None) -> str | None:
@@ -154,4 +216,4 @@ def _cookie(value: str, seconds: int) -> str:
     return f"{_COOKIE}={value}; Max-Age={seconds}; Path=/; Secure; HttpOnly; SameSite=Strict"
 
 
-ROUTES = [register, login, refresh, logout]
+ROUTES = [register, login, refresh, logout, forgot_password, reset_password, confirm_email]

@@ -111,6 +111,7 @@ class Route:
     body: type[BaseModel] | None
     body_optional: bool
     answer: Any  # the annotation; None for an empty answer
+    also: tuple[int, ...]  # further statuses of success
     produces: str  # the media type of a raw response among the answers
 
     @property
@@ -128,6 +129,7 @@ def route(
     reads_login: bool = True,
     guard: Handler | None = None,
     raises: tuple[type[Refusal], ...] = (),
+    also: tuple[int, ...] = (),
     produces: str = "",
 ) -> Callable[[Handler], Route]:
     """Declare a route. `raises` lists the refusals of its own, for the document; `produces` is the media
@@ -159,6 +161,7 @@ def route(
             body=body,
             body_optional=optional,
             answer=None if answer is type(None) else answer,
+            also=also,
             produces=produces,
         )
 

@@ -161,6 +161,7 @@ async def list_lessons(request: Request, section: SectionId) -> list[LessonOut]:
     "POST",
     "/api/courses/{course}/enroll",
     status=201,
+    also=(200,),
     roles=_STUDENT,
     raises=(PaymentRequired, Removed),
 )

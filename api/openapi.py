@@ -105,8 +105,7 @@ def _parameters(route: Route, schemas: dict[str, Any]) -> list[dict[str, Any]]:
 def _responses(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
     responses: dict[str, Any] = {str(route.status): _answer(route, schemas)}
     if get_origin(route.answer) is Reply:
-        if route.status == 201 and route.roles is not None:
-            responses["200"] = _answer(route, schemas)
+        responses |= {str(status): _answer(route, schemas) for status in route.also}
         if type(None) in get_args(get_args(route.answer)[0]):
             responses["304"] = {"description": "not changed since the ETag"}
     by_status: dict[int, list[str]] = {}

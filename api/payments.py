@@ -119,6 +119,7 @@ class RevenueOut(Out):
     "POST",
     "/api/payments/checkout",
     status=201,
+    also=(200,),
     roles=_STUDENT,
     raises=(
         AlreadyOwned,

@@ -148,6 +148,18 @@ TEXTS: dict[str, dict[str, tuple[str, str]]] = {
         "en": ("Not in this state", "The state of this object does not allow it."),
         "ar": ("الحالة لا تسمح", "حالة هذا العنصر لا تسمح بذلك."),
     },
+    "mail_off": {
+        "en": ("No e-mail here", "This school sends no e-mail. Ask an admin to help you."),
+        "ar": ("لا بريد هنا", "هذه المؤسسة لا ترسل بريدًا. اطلب المساعدة من المشرف."),
+    },
+    "email_link_invalid": {
+        "en": ("This link does not count", "It was used or is too old. Ask for a new one."),
+        "ar": ("الرابط غير صالح", "استُخدم أو انتهت مدته. اطلب رابطًا جديدًا."),
+    },
+    "email_unverified": {
+        "en": ("Confirm your e-mail first", "Open the link in the mail we sent you."),
+        "ar": ("أكّد بريدك أولًا", "افتح الرابط في الرسالة التي أرسلناها إليك."),
+    },
     "payments_off": {
         "en": ("No payments here", "This school takes no payments. Ask it how to get in."),
         "ar": ("لا مدفوعات هنا", "هذه المؤسسة لا تستقبل مدفوعات. اسألها عن طريقة التسجيل."),

@@ -20,6 +20,7 @@ import api
 import api.operator
 from liveserver.config import Running, Settings
 from liveserver.errors import Unavailable
+from liveserver.outside.mail import Mailer
 from liveserver.outside.payments.paymob import Paymob
 from liveserver.outside.payments.stripe import Stripe
 from liveserver.outside.transcoding import Transcoder, TranscodingFailed
@@ -31,6 +32,7 @@ from liveserver.services.courses import Courses
 from liveserver.services.curriculum import Curriculum
 from liveserver.services.enrollment import EnrollmentDesk
 from liveserver.services.live_sessions import LiveSessions
+from liveserver.services.mailing import NOTIFY, SEND, Mailing
 from liveserver.services.moderation import Moderation
 from liveserver.services.notifications import Notifications
 from liveserver.services.passwords import PasswordHashing
@@ -133,7 +135,11 @@ async def build_services(settings: Settings, running: Running, storage: Storage)
     throttle = Throttle(storage.redis)
     platform = Platform(storage.database, storage.bus)
     await platform.refresh()
-    notifications = Notifications(storage.database, storage.bus)
+    mailer = Mailer(settings.mail.smtp_url, settings.mail.sender) if settings.mail.smtp_url else None
+    notifications = Notifications(storage.database, storage.bus, mailed_by=NOTIFY if mailer else None)
+    mailing = Mailing(
+        storage.database, mailer, hashing, throttle, storage.bus, address=settings.http.address()
+    )
     presence = Presence(storage.redis)
     accounts = Accounts(
         storage.database,
@@ -142,6 +148,7 @@ async def build_services(settings: Settings, running: Running, storage: Storage)
         throttle,
         storage.bus,
         platform,
+        mailing,
         Limits(
             idle=timedelta(days=auth.refresh_idle_days),
             absolute=timedelta(days=auth.refresh_absolute_days),
@@ -194,6 +201,7 @@ async def build_services(settings: Settings, running: Running, storage: Storage)
             curriculum=Curriculum(storage.database, scheduling),
             enrollment=desk,
             live_sessions=classes,
+            mailing=mailing,
             moderation=Moderation(storage.database, seats, classes, storage.bus),
             notifications=notifications,
             payments=Payments(
@@ -273,9 +281,12 @@ async def run(settings: Settings, running: Running, port: int) -> None:
         owned.start(_reconcile(services), "reconcile")
         owned.start(services.platform.run(), "platform")
         owned.start(_remind(services), "remind")
-        jobs = Worker(
-            running.database_url, {PREPARE_VIDEO: services.videos.prepare}, limits={PREPARE_VIDEO: 1}
-        )
+        handlers = {
+            PREPARE_VIDEO: services.videos.prepare,
+            SEND: services.mailing.send,
+            NOTIFY: services.mailing.notify,
+        }
+        jobs = Worker(running.database_url, handlers, limits={PREPARE_VIDEO: 1})
         owned.start(jobs.run(), "jobs")
         runner = web.AppRunner(app, access_log=None, keepalive_timeout=60, shutdown_timeout=3)
         await runner.setup()

@@ -118,6 +118,11 @@ class Auth(Section):
     registrations_per_minute: Positive = 600
 
 
+class Mail(Section):
+    smtp_url: str = Field(default="", repr=False)
+    sender: str = "liveserver@localhost"
+
+
 class Payments(Section):
     provider: Literal["none", "stripe", "paymob"] = "none"
     stripe_secret_key: str = Field(default="", repr=False)
@@ -164,6 +169,7 @@ class Settings(BaseSettings):
     redis: Redis = Redis()
     s3: S3 = S3()
     auth: Auth = Auth()
+    mail: Mail = Mail()
     payments: Payments = Payments()
     seats: Seats = Seats()
     live: Live = Live()

@@ -107,6 +107,24 @@ class EmailTaken(Conflict):
     code = "email_taken"
 
 
+class MailOff(Conflict):
+    """The school sends no e-mail: an admin helps."""
+
+    code = "mail_off"
+
+
+class EmailLinkInvalid(Conflict):
+    """The link was used, is too old, or never was."""
+
+    code = "email_link_invalid"
+
+
+class EmailUnverified(Forbidden):
+    """The link in the mail that was sent must be opened first."""
+
+    code = "email_unverified"
+
+
 class BusyHashing(Unavailable):
     code = "busy"
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from liveserver.services.curriculum import Curriculum
     from liveserver.services.enrollment import EnrollmentDesk
     from liveserver.services.live_sessions import LiveSessions
+    from liveserver.services.mailing import Mailing
     from liveserver.services.moderation import Moderation
     from liveserver.services.notifications import Notifications
     from liveserver.services.payments import Payments
@@ -36,6 +37,7 @@ class Services:
     curriculum: "Curriculum"
     enrollment: "EnrollmentDesk"
     live_sessions: "LiveSessions"
+    mailing: "Mailing"
     moderation: "Moderation"
     notifications: "Notifications"
     payments: "Payments"

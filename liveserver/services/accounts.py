@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 from uuid import UUID
 
 import structlog
@@ -15,6 +16,7 @@ from liveserver.errors import (
     AccountDisabled,
     BadCredentials,
     EmailTaken,
+    EmailUnverified,
     RefreshInvalid,
     RefreshReuse,
     RegistrationClosed,
@@ -59,6 +61,13 @@ class Device:
     user_agent: str
 
 
+class Letters(Protocol):
+    """What is sent to who registers; the mailing's."""
+
+    async def send_link(self, conn: Connection, user: User, purpose: str) -> None: ...
+    async def send_known(self, conn: Connection, user: User) -> None: ...
+
+
 class Accounts:
     def __init__(
         self,
@@ -68,6 +77,7 @@ class Accounts:
         throttle: Throttle,
         bus: Bus,
         platform: Platform,
+        letters: Letters,
         limits: Limits,
     ) -> None:
         self._database = database
@@ -76,12 +86,17 @@ class Accounts:
         self._throttle = throttle
         self._bus = bus
         self._platform = platform
+        self._letters = letters
         self._limits = limits
 
     async def register(
         self, device: Device, *, name: str, email: str, password: str, role: Role, locale: str
-    ) -> Tokens:
-        """Make an account and log it in. Raises EmailTaken, RegistrationClosed, TooMany, Invalid."""
+    ) -> Tokens | None:
+        """Make an account and log it in. Raises EmailTaken, RegistrationClosed, TooMany, Invalid.
+
+        With the setting verifyEmail the answer is None, whether the e-mail is known or not: its owner gets
+        a mail.
+        """
         settings = self._platform.current
         if not settings.registration_open:
             raise RegistrationClosed
@@ -104,10 +119,21 @@ class Accounts:
                 locale=locale,
                 timezone="UTC",
             )
+            if settings.verify_email:
+                await self._write_to(conn, user, email)
+                return None
             if user is not None:
                 return await self._open_login(conn, user, device)
         wait = await self._throttle.hit("taken", device.address, limit=_TAKEN_PER_HOUR, minutes=60)
         raise TooMany(retryAfter=wait) if wait else EmailTaken
+
+    async def _write_to(self, conn: Connection, user: User | None, email: str) -> None:
+        if user is not None:
+            await self._letters.send_link(conn, user, "confirm")
+            return
+        known = await users.by_email(conn, email)
+        if known is not None:
+            await self._letters.send_known(conn, known[0])
 
     async def log_in(self, device: Device, *, email: str, password: str) -> Tokens:
         """Log in. One answer for an unknown e-mail and a wrong password, in the same time."""
@@ -139,6 +165,8 @@ class Accounts:
         await self._uncount(counters)
         if user.is_disabled:
             raise AccountDisabled
+        if self._platform.current.verify_email and user.email_verified_at is None:
+            raise EmailUnverified
         if self._hashing.needs_rehash(password_hash):
             password_hash = await self._hashing.hash(password)
         async with self._database.transaction() as conn:

@@ -7,15 +7,17 @@ from liveserver.errors import NotFound
 from liveserver.models.accounts import User
 from liveserver.models.ids import CourseId, NotificationId, UserId
 from liveserver.models.notifications import Notification, NotificationKind
-from liveserver.storage import notifications
+from liveserver.storage import jobs, notifications
 from liveserver.storage.bus import Bus
 from liveserver.storage.postgres import Connection, Database
 
 
 class Notifications:
-    def __init__(self, database: Database, bus: Bus) -> None:
+    def __init__(self, database: Database, bus: Bus, *, mailed_by: str | None) -> None:
+        """`mailed_by` is the kind of job that mails a notification; None: they stay in the app."""
         self._database = database
         self._bus = bus
+        self._mailed_by = mailed_by
 
     async def tell(
         self, conn: Connection, users: Sequence[UserId], kind: NotificationKind, key: str, **facts: object
@@ -24,7 +26,9 @@ class Notifications:
 
         Returns the key, to `push` when the transaction is done.
         """
-        await notifications.insert(conn, users, kind, key, facts)
+        told = await notifications.insert(conn, users, kind, key, facts)
+        if told and self._mailed_by is not None:
+            await jobs.enqueue(conn, self._mailed_by, {"key": key})
         return key
 
     async def tell_students(

@@ -71,6 +71,53 @@ WORDS: dict[NotificationKind, _Words] = {
 }
 
 
+# Mails of an account: subject and text.
+LINKS: dict[str, _Words] = {
+    "reset": {
+        "en": (
+            "Choose a new password",
+            (
+                "Hello {name},\n\nchoose a new password here within an hour:\n{link}\n\n"
+                "If you did not ask for this, there is nothing to do.\n"
+            ),
+        ),
+        "ar": (
+            "اختر كلمة مرور جديدة",
+            (
+                "مرحبًا {name}،\n\nاختر كلمة مرور جديدة خلال ساعة من هنا:\n{link}\n\n"
+                "إن لم تطلب ذلك فتجاهل هذه الرسالة.\n"
+            ),
+        ),
+    },
+    "confirm": {
+        "en": (
+            "Confirm your e-mail",
+            "Hello {name},\n\nconfirm your e-mail within three days:\n{link}\n",
+        ),
+        "ar": (
+            "أكّد بريدك الإلكتروني",
+            "مرحبًا {name}،\n\nأكّد بريدك الإلكتروني خلال ثلاثة أيام:\n{link}\n",
+        ),
+    },
+    "known": {
+        "en": (
+            "You have an account already",
+            (
+                "Hello {name},\n\nsomebody, perhaps you, tried to register with this e-mail. You have an account:"
+                " sign in, or ask for a new password.\n{link}\n"
+            ),
+        ),
+        "ar": (
+            "لديك حساب بالفعل",
+            (
+                "مرحبًا {name}،\n\nحاول شخص ما، وربما أنت، التسجيل بهذا البريد. لديك حساب بالفعل:"
+                " سجّل الدخول أو اطلب كلمة مرور جديدة.\n{link}\n"
+            ),
+        ),
+    },
+}
+
+
 def words_of(one: Notification, language: str) -> tuple[str, str]:
     """Return title and body. A time is told in the zone its class was planned in."""
     title, body = WORDS[one.kind][language]

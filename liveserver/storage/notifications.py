@@ -60,6 +60,21 @@ async def told(conn: Connection, key: str, users: Sequence[UserId]) -> list[Noti
     return [_notification(row) for row in rows]
 
 
+async def take_unmailed(conn: Connection, key: str, *, limit: int) -> list[tuple[Notification, str, str]]:
+    """Return notifications nobody has mailed yet with e-mail and language, marked as mailed: a mail goes out
+    at most once, also when it is interrupted.
+    """
+    rows = await conn.fetch(
+        "UPDATE notifications n SET mailed_at = now() FROM users u WHERE u.id = n.user_id AND n.id IN ("
+        " SELECT id FROM notifications WHERE key = $1 AND mailed_at IS NULL ORDER BY id LIMIT $2"
+        " FOR UPDATE SKIP LOCKED) RETURNING n.id, n.user_id, n.kind, n.facts, n.created_at, n.read_at,"
+        " u.email, u.locale",
+        key,
+        limit,
+    )
+    return [(_notification(row), row["email"], row["locale"]) for row in rows]
+
+
 async def of_user(
     conn: Connection, user_id: UserId, *, before: UUID | None, limit: int
 ) -> list[Notification]:

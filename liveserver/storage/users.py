@@ -78,6 +78,12 @@ async def set_password_hash(conn: Connection, user_id: UserId, password_hash: st
     )
 
 
+async def set_email_verified(conn: Connection, user_id: UserId) -> None:
+    await conn.execute(
+        "UPDATE users SET email_verified_at = coalesce(email_verified_at, now()) WHERE id = $1", user_id
+    )
+
+
 async def names(conn: Connection, user_ids: list[UserId]) -> dict[UserId, str]:
     rows = await conn.fetch("SELECT id, name FROM users WHERE id = ANY($1)", user_ids)
     return {row["id"]: row["name"] for row in rows}
