@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CACHE := .cache
 NODE_PATH := PATH="$(CURDIR)/$(CACHE)/node/bin:$$PATH"
-WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) web/index.html web/vite.config.ts
+WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) web/index.html web/docs.html web/vite.config.ts
 IMAGE ?= liveserver
 
 .PHONY: help run test check fix bench web image lock openapi browser clean

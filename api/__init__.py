@@ -22,6 +22,7 @@ from api import (
     statistics,
     uploads,
     users,
+    webhooks,
 )
 from api.contract import ALLOWED_ORIGINS, DOCUMENT, SERVICES, TRUSTED_PROXIES, Route, install
 from api.middleware import boundary
@@ -43,6 +44,7 @@ ROUTES: list[Route] = [
     *notifications.ROUTES,
     *payments.ROUTES,
     *statistics.ROUTES,
+    *webhooks.ROUTES,
     *admin.ROUTES,
 ]
 _BODY_LIMIT = 64 * 1024

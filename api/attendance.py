@@ -47,6 +47,7 @@ class AttendanceOut(Out):
     ended_at: Instant | None = None
     final: bool
     as_of: Instant
+    basis: Literal["seats", "clicks"]
     students: list[AttendanceRowOut]
 
 
@@ -77,6 +78,7 @@ def _json(report: Report) -> AttendanceOut:
         ended_at=report.session.ended_at,
         final=report.is_final,
         as_of=report.as_of,
+        basis="clicks" if report.is_by_click else "seats",
         students=[
             AttendanceRowOut(
                 student_id=row.user_id,

@@ -56,6 +56,7 @@ class LessonOut(Out):
     """`duration` is in seconds, of a video whose length is known. No lesson's content is named here."""
 
     id: LessonId
+    course_id: CourseId
     section_id: SectionId
     type: LessonType
     title: str

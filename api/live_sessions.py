@@ -5,6 +5,7 @@ import hashlib
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
+from aiohttp import web
 from pydantic import Field, StringConstraints
 
 from api.contract import Reply, Request, route
@@ -25,6 +26,7 @@ from liveserver.models.accounts import Role
 from liveserver.models.ids import CourseId, LessonId, LiveSessionId
 from liveserver.models.live_sessions import (
     Admission,
+    LinkAdmission,
     LiveSession,
     Plan,
     Provider,
@@ -137,6 +139,14 @@ class JoinOut(Out):
     session: LiveSessionOut
 
 
+class LinkOut(Out):
+    """A class held at `externalUrl`; that it was opened is all that its attendance knows."""
+
+    provider: Literal["link"]
+    external_url: str
+    session: LiveSessionOut
+
+
 class CalendarQuery(PageQuery):
     course_id: CourseId | None = None
     status: Literal["scheduled", "live", "ended", "cancelled"] | None = None
@@ -190,6 +200,18 @@ async def read_session(request: Request, session: LiveSessionId) -> LiveSessionO
     return await present_session(request, found)
 
 
+@route("GET", "/api/live-sessions/{session}/ics", raises=(NotEnrolled, Removed), produces="text/calendar")
+async def session_event(request: Request, session: LiveSessionId) -> web.Response:
+    """The class for a calendar, at its hour in its own zone."""
+    event = await request.services.scheduling.event(request.user, session)
+    return web.Response(
+        body=event,
+        content_type="text/calendar",
+        charset="utf-8",
+        headers={"Content-Disposition": f'attachment; filename="class-{session}.ics"'},
+    )
+
+
 @route(
     "PATCH",
     "/api/live-sessions/{session}",
@@ -241,8 +263,12 @@ async def join_session(
     request: Request,
     session: LiveSessionId,
     body: JoinIn | None = None,  # noqa: ARG001 - `wait` belongs to the waitlist, which is to come
-) -> JoinOut:
-    return await _admit(request, await request.services.seats.join(request.login, session))
+) -> JoinOut | LinkOut:
+    admission = await request.services.seats.join(request.login, session)
+    if isinstance(admission, LinkAdmission):
+        shown = await present_session(request, admission.session)
+        return LinkOut(provider="link", external_url=admission.url, session=shown)
+    return await _admit(request, admission)
 
 
 @route("GET", "/api/live-sessions/{session}/status", raises=(NotEnrolled, Removed))
@@ -326,6 +352,7 @@ ROUTES = [
     schedule_session,
     list_sessions,
     read_session,
+    session_event,
     change_session,
     start_session,
     end_session,

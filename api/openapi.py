@@ -144,6 +144,7 @@ def _answer(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
     if get_origin(answer) in {list, dict}:
         kinds = [answer]
     content: dict[str, Any] = {}
+    documents = []
     for kind in kinds:
         if kind is None:
             continue
@@ -151,7 +152,10 @@ def _answer(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
             if route.produces:
                 content[route.produces] = {"schema": {"type": "string"}}
         else:
-            content["application/json"] = {"schema": _schema(kind, schemas, "serialization")}
+            documents.append(_schema(kind, schemas, "serialization"))
+    if documents:
+        schema = documents[0] if len(documents) == 1 else {"anyOf": documents}
+        content["application/json"] = {"schema": schema}
     return {"description": "done", **({"content": content} if content else {})}
 
 

@@ -27,6 +27,12 @@ def install(app: web.Application, dist: Path, s3_endpoint: str) -> None:
             return web.Response(status=503, text="The web app is not built: run `make web`.", headers=policy)
         return web.FileResponse(page, headers={**policy, "Cache-Control": "no-cache"})
 
+    async def docs(_request: web.Request) -> web.StreamResponse:
+        page = dist / "docs.html"
+        if not page.is_file():
+            raise web.HTTPNotFound
+        return web.FileResponse(page, headers={**policy, "Cache-Control": "no-cache"})
+
     async def asset(request: web.Request) -> web.StreamResponse:
         # One flat folder of hashed names: nothing in the address may climb out of it.
         name = request.match_info["name"]
@@ -41,6 +47,7 @@ def install(app: web.Application, dist: Path, s3_endpoint: str) -> None:
             raise web.HTTPNotFound
         return web.FileResponse(file)
 
+    app.router.add_get("/docs", docs)
     app.router.add_get("/assets/{name}", asset)
     app.router.add_get("/favicon.svg", icon)
     # Not under the doors' own prefixes: there an unknown path or method is theirs to answer.

@@ -34,6 +34,9 @@ SegmentNumber = Annotated[int, Field(ge=0, le=100_000)]
 Seconds = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 
 
+WatchedRange = Annotated[list[Seconds], Field(min_length=2, max_length=2)]  # from, to
+
+
 class FileOut(Out):
     """`url` is good for `expiresIn` seconds and saves the file under its own name."""
 
@@ -62,7 +65,7 @@ class BeatIn(Body):
 
     playback_id: PlaybackId
     seq: Annotated[int, Field(ge=1, le=1 << 53), Whole]
-    ranges: Annotated[list[tuple[Seconds, Seconds]], Field(max_length=200)]
+    ranges: Annotated[list[WatchedRange], Field(max_length=200)]
     position: Seconds
     rate: Annotated[float, Field(ge=0, le=16, allow_inf_nan=False)] = 1.0
 
@@ -113,7 +116,7 @@ async def track_video(request: Request, lesson: LessonId, body: BeatIn) -> BeatO
         lesson,
         body.playback_id,
         seq=body.seq,
-        ranges=body.ranges,
+        ranges=[(start, end) for start, end in body.ranges],
         position=body.position,
         rate=body.rate,
     )

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal
 
+from aiohttp import web
 from pydantic import StringConstraints
 
 from api.contract import Request, route
@@ -90,6 +91,16 @@ async def check_certificate(request: Request, code: Code) -> CertificateOut:
     return _certificate(await request.services.progress.certificate(code))
 
 
+@route("GET", "/api/certificates/{code}/pdf", public=True, reads_login=False, produces="application/pdf")
+async def certificate_document(request: Request, code: Code) -> web.Response:
+    document = await request.services.progress.document(code)
+    return web.Response(
+        body=document,
+        content_type="application/pdf",
+        headers={"Content-Disposition": f'attachment; filename="certificate-{code}.pdf"'},
+    )
+
+
 def _present(progress: CourseProgress | CourseAverage) -> ProgressOut:
     if isinstance(progress, CourseAverage):
         return ProgressOut(
@@ -134,4 +145,11 @@ def _certificate(one: Certificate) -> CertificateOut:
     )
 
 
-ROUTES = [course_progress, progress_of_course, complete_lesson, my_certificates, check_certificate]
+ROUTES = [
+    course_progress,
+    progress_of_course,
+    complete_lesson,
+    my_certificates,
+    check_certificate,
+    certificate_document,
+]

@@ -20,9 +20,11 @@ import api
 import api.operator
 from liveserver.config import Running, Settings
 from liveserver.errors import Unavailable
+from liveserver.outside.documents import Documents
 from liveserver.outside.mail import Mailer
 from liveserver.outside.payments.paymob import Paymob
 from liveserver.outside.payments.stripe import Stripe
+from liveserver.outside.posting import Poster
 from liveserver.outside.transcoding import Transcoder, TranscodingFailed
 from liveserver.services import Services
 from liveserver.services.accounts import Accounts, Limits
@@ -47,6 +49,7 @@ from liveserver.services.statistics import Statistics
 from liveserver.services.tokens import TokenSigner
 from liveserver.services.uploads import PREPARE_VIDEO, Uploads
 from liveserver.services.videos import Videos
+from liveserver.services.webhooks import DELIVER, Webhooks
 from liveserver.storage.bus import Bus
 from liveserver.storage.jobs import Worker
 from liveserver.storage.postgres import Database
@@ -171,6 +174,13 @@ async def build_services(settings: Settings, running: Running, storage: Storage)
         throttle,
         storage.bus,
         reservation_seconds=settings.seats.reservation_seconds,
+        start_window=timedelta(minutes=live.start_window_minutes),
+    )
+    documents = Documents(settings.http.address())
+    webhooks = Webhooks(
+        storage.database,
+        Poster(allow_private=settings.webhooks.allow_private),
+        secret=running.auth_secret,
     )
     classes = LiveSessions(
         storage.database,
@@ -178,6 +188,7 @@ async def build_services(settings: Settings, running: Running, storage: Storage)
         presence,
         attendance,
         notifications,
+        webhooks,
         storage.bus,
         start_window=timedelta(minutes=live.start_window_minutes),
     )
@@ -187,11 +198,12 @@ async def build_services(settings: Settings, running: Running, storage: Storage)
         notifications,
         platform,
         storage.bus,
+        documents,
         max_duration=live.max_duration_minutes,
         max_students=live.max_students,
     )
-    desk = EnrollmentDesk(storage.database, seats, notifications)
-    progress = Progress(storage.database, platform, notifications)
+    desk = EnrollmentDesk(storage.database, seats, notifications, webhooks)
+    progress = Progress(storage.database, platform, notifications, webhooks, documents)
     try:
         yield Services(
             accounts=accounts,
@@ -210,6 +222,7 @@ async def build_services(settings: Settings, running: Running, storage: Storage)
                 desk,
                 seats,
                 notifications,
+                webhooks,
                 address=settings.http.address(),
             ),
             platform=platform,
@@ -235,6 +248,7 @@ async def build_services(settings: Settings, running: Running, storage: Storage)
                 notifications,
                 secret=running.auth_secret,
             ),
+            webhooks=webhooks,
         )
     finally:
         hashing.close()
@@ -285,6 +299,7 @@ async def run(settings: Settings, running: Running, port: int) -> None:
             PREPARE_VIDEO: services.videos.prepare,
             SEND: services.mailing.send,
             NOTIFY: services.mailing.notify,
+            DELIVER: services.webhooks.deliver,
         }
         jobs = Worker(running.database_url, handlers, limits={PREPARE_VIDEO: 1})
         owned.start(jobs.run(), "jobs")

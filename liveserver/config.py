@@ -123,6 +123,10 @@ class Mail(Section):
     sender: str = "liveserver@localhost"
 
 
+class Webhooks(Section):
+    allow_private: bool = False
+
+
 class Payments(Section):
     provider: Literal["none", "stripe", "paymob"] = "none"
     stripe_secret_key: str = Field(default="", repr=False)
@@ -170,6 +174,7 @@ class Settings(BaseSettings):
     s3: S3 = S3()
     auth: Auth = Auth()
     mail: Mail = Mail()
+    webhooks: Webhooks = Webhooks()
     payments: Payments = Payments()
     seats: Seats = Seats()
     live: Live = Live()

@@ -6,7 +6,10 @@ const server = process.env["LIVESERVER_URL"] ?? "http://127.0.0.1:8080";
 
 export default defineConfig({
   plugins: [react()],
-  build: { chunkSizeWarningLimit: 700 },
+  build: {
+    chunkSizeWarningLimit: 1000,
+    rolldownOptions: { input: { main: "index.html", docs: "docs.html" } },
+  },
   server: {
     proxy: { "/api": server, "/socket.io": { target: server, ws: true } },
   },

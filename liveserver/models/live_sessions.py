@@ -116,6 +116,14 @@ class Admission:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LinkAdmission:
+    """A class that is held on somebody else's site, at `url`."""
+
+    session: LiveSession
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ticket:
     """What a verified classroom ticket says."""
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from liveserver.services.statistics import Statistics
     from liveserver.services.uploads import Uploads
     from liveserver.services.videos import Videos
+    from liveserver.services.webhooks import Webhooks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,3 +51,4 @@ class Services:
     uploads: "Uploads"
     videos: "Videos"
     watching: "Watching"
+    webhooks: "Webhooks"

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 from liveserver.errors import NotFound, SeatsUnavailable
 from liveserver.models.accounts import Role, User
-from liveserver.models.attendance import AttendanceRow, Thresholds, row
+from liveserver.models.attendance import AttendanceRow, Interval, Thresholds, row
 from liveserver.models.ids import LiveSessionId, UserId
-from liveserver.models.live_sessions import LiveSession, Seat, rank_of
+from liveserver.models.live_sessions import LiveSession, Provider, Seat, rank_of
 from liveserver.storage import attendance, live_sessions
 from liveserver.storage.bus import Bus
 from liveserver.storage.postgres import Database
@@ -23,6 +23,11 @@ class Report:
     session: LiveSession
     rows: Sequence[AttendanceRow]
     as_of: datetime
+
+    @property
+    def is_by_click(self) -> bool:
+        """Say whether all that is known is who opened the address of a class held elsewhere."""
+        return self.session.provider is Provider.LINK
 
     @property
     def is_final(self) -> bool:
@@ -91,13 +96,21 @@ class Attendance:
         async with self._database.connection() as conn:
             people = await attendance.people(conn, session_id, session.course_id)
             stays = await attendance.intervals(conn, session_id)
+            if session.provider is Provider.LINK:
+                # All that is known is who opened the address, and when.
+                visits = await live_sessions.visits(conn, session_id)
+                stays = {
+                    user: [Interval(joined_at=at, left_at=at, leave_reason="left")]
+                    for user, at in visits.items()
+                }
+        by_click = session.provider is Provider.LINK
         now = datetime.now(UTC)
         rows = [
             row(
                 person,
                 stays.get(person[0], []),
-                began=session.started_at,
-                ended=session.ended_at,
+                began=session.started_at or (session.start_time if by_click else None),
+                ended=None if by_click else session.ended_at,
                 now=now,
                 gap=self._gap,
                 thresholds=Thresholds(),

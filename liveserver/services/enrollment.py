@@ -8,16 +8,21 @@ from liveserver.models.accounts import User
 from liveserver.models.courses import EnrolledStudent, Enrollment
 from liveserver.models.ids import CourseId, UserId
 from liveserver.models.notifications import NotificationKind
+from liveserver.models.webhooks import WebhookEvent
 from liveserver.services.courses import taught
 from liveserver.services.notifications import Notifications
 from liveserver.services.seats import Seats
+from liveserver.services.webhooks import Webhooks
 from liveserver.storage import audit, courses, enrollments
 from liveserver.storage.postgres import Connection, Database
 
 
 class EnrollmentDesk:
-    def __init__(self, database: Database, seats: Seats, notifications: Notifications) -> None:
+    def __init__(
+        self, database: Database, seats: Seats, notifications: Notifications, webhooks: Webhooks
+    ) -> None:
         self._database = database
+        self._webhooks = webhooks
         self._seats = seats
         self._notifications = notifications
 
@@ -47,6 +52,10 @@ class EnrollmentDesk:
         return fresh, True
 
     async def tell_enrolled(self, conn: Connection, student: UserId, course_id: CourseId, title: str) -> str:
+        """Tell of a new student in the deed's transaction; return the key to push."""
+        await self._webhooks.emit(
+            conn, WebhookEvent.ENROLLMENT_CREATED, studentId=student, courseId=course_id, title=title
+        )
         return await self._notifications.tell(
             conn,
             [student],

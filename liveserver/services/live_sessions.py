@@ -19,8 +19,10 @@ from liveserver.models.accounts import User
 from liveserver.models.ids import LiveSessionId
 from liveserver.models.live_sessions import LiveSession, SessionStatus
 from liveserver.models.notifications import NotificationKind
+from liveserver.models.webhooks import WebhookEvent
 from liveserver.services.attendance import Attendance
 from liveserver.services.notifications import Notifications
+from liveserver.services.webhooks import Webhooks
 from liveserver.storage import attendance as attendance_rows
 from liveserver.storage import live_sessions
 from liveserver.storage.bus import Bus
@@ -41,6 +43,7 @@ class LiveSessions:
         presence: Presence,
         attendance: Attendance,
         notifications: Notifications,
+        webhooks: Webhooks,
         bus: Bus,
         *,
         start_window: timedelta,
@@ -50,6 +53,7 @@ class LiveSessions:
         self._presence = presence
         self._attendance = attendance
         self._notifications = notifications
+        self._webhooks = webhooks
         self._bus = bus
         self._start_window = start_window
         self._rebuilding: dict[LiveSessionId, asyncio.Task[None]] = {}
@@ -71,6 +75,8 @@ class LiveSessions:
             session = await known(conn, session_id)
             banned = await live_sessions.banned(conn, session_id)
             key = f"session_started:{session_id}"
+            if started:
+                await self._webhooks.emit(conn, WebhookEvent.SESSION_STARTED, **facts_of(session))
             if started and session.course_is_public:
                 await self._notifications.tell_students(
                     conn,
@@ -253,6 +259,9 @@ class LiveSessions:
         async with self._database.transaction() as conn:
             if await live_sessions.mark_ended(conn, session.id, ended_at):
                 await attendance_rows.finalise(conn, session.id, ended_at)
+                facts = {**facts_of(session), "endedAt": ended_at, "reason": reason}
+                await self._webhooks.emit(conn, WebhookEvent.SESSION_ENDED, **facts)
+                await self._webhooks.emit(conn, WebhookEvent.ATTENDANCE_FINAL, **facts)
             session = await known(conn, session.id)
         await self._ledger.forget(session.id)
         await self._presence.clear(session.id)

@@ -35,10 +35,12 @@ from liveserver.models.payments import (
     PaymentEvent,
     RevenueRow,
 )
+from liveserver.models.webhooks import WebhookEvent
 from liveserver.services.courses import taught
 from liveserver.services.enrollment import EnrollmentDesk
 from liveserver.services.notifications import Notifications
 from liveserver.services.seats import Seats
+from liveserver.services.webhooks import Webhooks
 from liveserver.storage import audit, coupons, courses, enrollments, orders, users
 from liveserver.storage.postgres import Connection, Database
 
@@ -62,6 +64,7 @@ class Payments:
         desk: EnrollmentDesk,
         seats: Seats,
         notifications: Notifications,
+        webhooks: Webhooks,
         *,
         address: str,
     ) -> None:
@@ -70,6 +73,7 @@ class Payments:
         self._desk = desk
         self._seats = seats
         self._notifications = notifications
+        self._webhooks = webhooks
         self._address = address
 
     async def check_out(
@@ -213,6 +217,15 @@ class Payments:
     async def _settle(self, conn: Connection, order: Order, payment_ref: str | None = None) -> list[str]:
         """The order is paid: the student is in."""
         await orders.set_status(conn, order.id, OrderStatus.PAID, payment_ref=payment_ref)
+        await self._webhooks.emit(
+            conn,
+            WebhookEvent.PAYMENT_RECEIVED,
+            orderId=order.id,
+            studentId=order.student_id,
+            courseId=order.course_id,
+            amount=order.amount,
+            currency=order.currency,
+        )
         fresh = await enrollments.insert(conn, order.student_id, order.course_id)
         if fresh is None:
             await enrollments.set_removed(conn, order.student_id, order.course_id, removed=False)

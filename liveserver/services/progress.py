@@ -1,8 +1,10 @@
 """How far a student has come; finishing lessons, and the certificate at the end."""
 
+import asyncio
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 from liveserver.errors import NotEnrolled, NotFound, NotOwner, ThresholdNotReached
 from liveserver.models.accounts import Role, User
@@ -18,10 +20,12 @@ from liveserver.models.progress import (
     lock_of,
     percent_of,
 )
+from liveserver.models.webhooks import WebhookEvent
 from liveserver.services.access import open_lesson
 from liveserver.services.courses import may_see_all
 from liveserver.services.notifications import Notifications
 from liveserver.services.platform import Platform
+from liveserver.services.webhooks import Webhooks
 from liveserver.storage import attendance, certificates, courses, enrollments, lesson_progress, lessons, users
 from liveserver.storage.postgres import Connection, Database
 
@@ -36,9 +40,22 @@ class CourseAverage:
     finished: int
 
 
+class CertificatePrinter(Protocol):
+    def certificate(self, certificate: Certificate) -> bytes: ...
+
+
 class Progress:
-    def __init__(self, database: Database, platform: Platform, notifications: Notifications) -> None:
+    def __init__(
+        self,
+        database: Database,
+        platform: Platform,
+        notifications: Notifications,
+        webhooks: Webhooks,
+        documents: CertificatePrinter,
+    ) -> None:
         self._database = database
+        self._documents = documents
+        self._webhooks = webhooks
         self._platform = platform
         self._notifications = notifications
 
@@ -115,6 +132,8 @@ class Progress:
         issued = await certificates.issue(conn, secrets.token_hex(10), student, user.name, course)
         if issued is None:
             return []
+        facts = {"studentId": student, "courseId": course.id, "code": issued.code}
+        await self._webhooks.emit(conn, WebhookEvent.CERTIFICATE_ISSUED, **facts)
         return [
             await self._notifications.tell(
                 conn,
@@ -138,6 +157,11 @@ class Progress:
         if found is None:
             raise NotFound
         return found
+
+    async def document(self, code: str) -> bytes:
+        """Return a certificate as PDF."""
+        certificate = await self.certificate(code)
+        return await asyncio.to_thread(self._documents.certificate, certificate)
 
     async def _require_threshold(self, conn: Connection, student: User, lesson: Lesson) -> None:
         settings = self._platform.current

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import Protocol
 from uuid import UUID
 from zoneinfo import available_timezones
 
@@ -38,6 +39,10 @@ _REMINDERS = (
 )
 
 
+class CalendarWriter(Protocol):
+    def calendar(self, session: LiveSession) -> bytes: ...
+
+
 class Scheduling:
     def __init__(
         self,
@@ -46,6 +51,7 @@ class Scheduling:
         notifications: Notifications,
         platform: Platform,
         bus: Bus,
+        documents: CalendarWriter,
         *,
         max_duration: int,
         max_students: int,
@@ -55,6 +61,7 @@ class Scheduling:
         self._notifications = notifications
         self._platform = platform
         self._bus = bus
+        self._documents = documents
         self._max_duration = max_duration
         self._max_students = max_students
 
@@ -186,6 +193,10 @@ class Scheduling:
     async def view(self, user: User, session_id: LiveSessionId) -> LiveSession:
         async with self._database.connection() as conn:
             return await readable(conn, user, session_id, also=Role.ADMIN)
+
+    async def event(self, user: User, session_id: LiveSessionId) -> bytes:
+        """Return a class as an iCalendar file."""
+        return self._documents.calendar(await self.view(user, session_id))
 
     async def calendar(
         self,

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import structlog
@@ -28,7 +28,9 @@ from liveserver.models.ids import CourseId, LiveSessionId, UserId
 from liveserver.models.live_sessions import (
     Admission,
     Entrance,
+    LinkAdmission,
     LiveSession,
+    Provider,
     Seat,
     SeatFigures,
     SeatState,
@@ -70,6 +72,7 @@ class Seats:
         bus: Bus,
         *,
         reservation_seconds: int,
+        start_window: timedelta,
     ) -> None:
         self._database = database
         self._ledger = ledger
@@ -80,9 +83,10 @@ class Seats:
         self._throttle = throttle
         self._bus = bus
         self._reservation_seconds = reservation_seconds
+        self._start_window = start_window
         self._refused: Counter[LiveSessionId] = Counter()
 
-    async def join(self, login: Login, session_id: LiveSessionId) -> Admission:
+    async def join(self, login: Login, session_id: LiveSessionId) -> Admission | LinkAdmission:
         """Reserve a seat and hand out the ticket that opens one socket.
 
         Raises NotEnrolled, Removed, SessionNotStarted, SessionEnded, SessionCancelled, SessionFull, and
@@ -94,6 +98,8 @@ class Seats:
             staff = user.id in session.staff
             if not staff and await live_sessions.is_banned(conn, session_id, user.id):
                 raise Removed
+            if session.provider is Provider.LINK:
+                return await self._show_link(conn, session, user)
         _require_live(session)
         try:
             answer = await self._ledger.join(session_id, session.seat_epoch, user.id, staff=staff)
@@ -116,6 +122,17 @@ class Seats:
             slot=None if staff else int(answer[1]),
             is_staff=staff,
         )
+
+    async def _show_link(self, conn: Connection, session: LiveSession, user: User) -> LinkAdmission:
+        """Tell where a class on somebody else's site is held, in its time only; the visit is noted."""
+        if session.status is not SessionStatus.SCHEDULED or datetime.now(UTC) < session.may_start_from(
+            self._start_window
+        ):
+            _require_live(session)
+        assert session.external_url is not None  # noqa: S101 - the table's check
+        if user.id not in session.staff:
+            await live_sessions.note_visit(conn, session.id, user.id)
+        return LinkAdmission(session=session, url=session.external_url)
 
     async def note_refused(self) -> None:
         """Write down how many were turned away since the last time; once a second, not once a person."""

@@ -103,15 +103,15 @@ LINKS: dict[str, _Words] = {
         "en": (
             "You have an account already",
             (
-                "Hello {name},\n\nsomebody, perhaps you, tried to register with this e-mail. You have an account:"
-                " sign in, or ask for a new password.\n{link}\n"
+                "Hello {name},\n\nsomebody, perhaps you, tried to register with this e-mail."
+                " You have an account: sign in, or ask for a new password.\n{link}\n"
             ),
         ),
         "ar": (
             "لديك حساب بالفعل",
             (
-                "مرحبًا {name}،\n\nحاول شخص ما، وربما أنت، التسجيل بهذا البريد. لديك حساب بالفعل:"
-                " سجّل الدخول أو اطلب كلمة مرور جديدة.\n{link}\n"
+                "مرحبًا {name}،\n\nحاول شخص ما، وربما أنت، التسجيل بهذا البريد."
+                " لديك حساب بالفعل: سجّل الدخول أو اطلب كلمة مرور جديدة.\n{link}\n"
             ),
         ),
     },

@@ -106,6 +106,20 @@ async def overlapping(
     return found
 
 
+async def note_visit(conn: Connection, session_id: LiveSessionId, user_id: UserId) -> None:
+    """Note that somebody opened a class's address; the first time counts."""
+    await conn.execute(
+        "INSERT INTO link_visits (session_id, user_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        session_id,
+        user_id,
+    )
+
+
+async def visits(conn: Connection, session_id: LiveSessionId) -> dict[UserId, datetime]:
+    rows = await conn.fetch("SELECT user_id, at FROM link_visits WHERE session_id = $1", session_id)
+    return {row["user_id"]: row["at"] for row in rows}
+
+
 async def add_refused(conn: Connection, session_id: LiveSessionId, count: int) -> None:
     await conn.execute(
         "UPDATE live_sessions SET refused_joins = refused_joins + $2 WHERE id = $1", session_id, count

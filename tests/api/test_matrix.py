@@ -196,6 +196,22 @@ MATRIX: list[tuple[str, str, Any, tuple[Any, ...]]] = [
     ("GET", "/api/admin/stats", None, (401, 403, 403, 403, 403, 403, 200, 403)),
     ("GET", "/api/instructor/courses/{course}/stats", None, (401, 403, 403, 200, 200, 404, 403, 403)),
     ("GET", "/api/live-sessions/{session}/stats", None, (401, 403, 403, 200, 200, 404, 200, 403)),
+    (
+        "POST",
+        "/api/admin/webhooks",
+        {"url": "https://example.org/hook", "events": ["session.started"]},
+        (401, 403, 403, 403, 403, 403, 201, 403),
+    ),
+    ("GET", "/api/admin/webhooks", None, (401, 403, 403, 403, 403, 403, 200, 403)),
+    ("DELETE", "/api/admin/webhooks/{unknown}", None, (401, 403, 403, 403, 403, 403, 404, 403)),
+    (
+        "GET",
+        "/api/admin/webhooks/{unknown}/deliveries",
+        None,
+        (401, 403, 403, 403, 403, 403, 404, 403),
+    ),
+    ("GET", "/api/certificates/00000000000000000000/pdf", None, (404,) * 8),
+    ("GET", "/api/live-sessions/{session}/ics", None, (401, 403, 200, 200, 200, 404, 200, 403)),
     ("GET", "/api/admin/users", None, (401, 403, 403, 403, 403, 403, 200, 403)),
     (
         "PATCH",

@@ -17,6 +17,7 @@ import { theme } from "./theme";
 
 // The classroom is the largest part and is loaded when somebody goes to class.
 const ClassroomPage = lazy(() => import("./pages/classroom/page"));
+const LessonPage = lazy(() => import("./pages/lesson"));
 
 const queries = new QueryClient({
   defaultOptions: {
@@ -62,6 +63,14 @@ function Pages() {
       <Route element={<Shell />}>
         <Route index element={<Catalogue />} />
         <Route path="courses/:course" element={<CoursePage />} />
+        <Route
+          path="lessons/:lesson"
+          element={
+            <Suspense fallback={<Waiting />}>
+              <LessonPage />
+            </Suspense>
+          }
+        />
         <Route path="sign-in" element={<SignIn key="in" fresh={false} />} />
         <Route path="sign-up" element={<SignIn key="up" fresh />} />
         <Route path="classes" element={<SignedIn page={<Sessions />} />} />

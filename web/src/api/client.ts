@@ -6,6 +6,7 @@ export type User = components["schemas"]["UserOut"];
 export type Course = components["schemas"]["CourseOut"];
 export type LiveSession = components["schemas"]["LiveSessionOut"];
 export type Problem = components["schemas"]["Problem"] & Record<string, unknown>;
+export type Playback = components["schemas"]["PlaybackOut"];
 export type Attendance = components["schemas"]["AttendanceOut"];
 
 /** A refusal of the server, as a person can read it: `code` is stable, `detail` is in their language. */
@@ -162,6 +163,30 @@ export const api = {
     ask(client.GET("/api/courses/{course}", { params: { path: { course } } })),
   sections: (course: string) =>
     ask(client.GET("/api/courses/{course}/sections", { params: { path: { course } } })),
+  lesson: (lesson: string) =>
+    ask(client.GET("/api/lessons/{lesson}", { params: { path: { lesson } } })),
+  stream: (lesson: string) =>
+    ask(client.GET("/api/videos/{lesson}/stream", { params: { path: { lesson } } })),
+  track: (lesson: string, body: components["schemas"]["BeatIn"]) =>
+    // The last beat is told while the page goes.
+    ask(
+      client.POST("/api/videos/{lesson}/track", {
+        params: { path: { lesson } },
+        body,
+        keepalive: true,
+      }),
+    ),
+  endPlayback: (playback: string) =>
+    ask(
+      client.DELETE("/api/playbacks/{playback}", {
+        params: { path: { playback } },
+        keepalive: true,
+      }),
+    ),
+  file: (lesson: string) =>
+    ask(client.GET("/api/lessons/{lesson}/file", { params: { path: { lesson } } })),
+  checkOut: (courseId: string) =>
+    ask(client.POST("/api/payments/checkout", { body: { courseId, coupon: null } })),
   enroll: (course: string) =>
     ask(client.POST("/api/courses/{course}/enroll", { params: { path: { course } } })),
   sessions: (query: { courseId?: string; cursor?: string } = {}) =>

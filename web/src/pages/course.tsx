@@ -1,4 +1,4 @@
-import { Alert, Badge, Button, Card, Group, List, Stack, Text, ThemeIcon } from "@mantine/core";
+import { Anchor, Badge, Button, Card, Group, List, Stack, Text, ThemeIcon } from "@mantine/core";
 import { IconBroadcast, IconCheck, IconFileText, IconPlayerPlay } from "@tabler/icons-react";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useTranslation } from "react-i18next";
@@ -73,13 +73,28 @@ export function CoursePage() {
                       }
                     >
                       <Group gap="xs">
-                        <Text>
-                          <bdi>{lesson.title}</bdi>
-                        </Text>
+                        {lesson.type !== "live" && (lesson.preview || (user && isIn)) ? (
+                          <Anchor component={Link} to={`/lessons/${lesson.id}`}>
+                            <bdi>{lesson.title}</bdi>
+                          </Anchor>
+                        ) : (
+                          <Text>
+                            <bdi>{lesson.title}</bdi>
+                          </Text>
+                        )}
                         <Text size="sm" c="dimmed">
                           {t(`course.types.${lesson.type}`)}
                         </Text>
                         {lesson.preview && <Badge variant="light">{t("course.preview")}</Badge>}
+                        {lesson.completed && (
+                          <Badge
+                            variant="light"
+                            color="green"
+                            leftSection={<IconCheck size={12} />}
+                          >
+                            {t("course.completed")}
+                          </Badge>
+                        )}
                       </Group>
                     </List.Item>
                   );
@@ -119,7 +134,7 @@ function Enrolment(props: { id: string; price: number; currency: string; enrolle
         {t("course.enrolled")}
       </Badge>
     );
-  if (props.price) return <Alert color="amber">{t("course.paid")}</Alert>;
+  if (props.price) return <Purchase {...props} />;
   return (
     <Stack align="flex-start">
       <Button
@@ -132,6 +147,33 @@ function Enrolment(props: { id: string; price: number; currency: string; enrolle
         {t("course.enroll")} · {price(props.price, props.currency)}
       </Button>
       {enroll.isError && <Failure error={enroll.error} />}
+    </Stack>
+  );
+}
+
+function Purchase(props: { id: string; price: number; currency: string }) {
+  const { t } = useTranslation();
+  const price = usePrice();
+  const queries = useQueryClient();
+  const buy = useMutation({
+    mutationFn: () => api.checkOut(props.id),
+    onSuccess: async (order) => {
+      if (order.checkoutUrl) window.location.assign(order.checkoutUrl);
+      else await queries.invalidateQueries();
+    },
+  });
+  return (
+    <Stack align="flex-start">
+      <Button
+        size="md"
+        loading={buy.isPending}
+        onClick={() => {
+          buy.mutate();
+        }}
+      >
+        {t("course.buy")} · {price(props.price, props.currency)}
+      </Button>
+      {buy.isError && <Failure error={buy.error} />}
     </Stack>
   );
 }

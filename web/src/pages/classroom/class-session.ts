@@ -22,6 +22,7 @@ export type Phase =
   | "cancelled"
   | "superseded"
   | "removed"
+  | "elsewhere"
   | "lost"
   | "left"
   | "error";
@@ -30,6 +31,8 @@ export interface ClassState extends MediaState {
   phase: Phase;
   error: ApiError | null;
   session: LiveSession | null;
+  /** Where the class is held, when that is another site. */
+  elsewhere: string | null;
   me: Welcome["you"] | null;
   attendees: ReadonlyMap<string, Attendee>;
   chat: readonly ChatMessage[];
@@ -43,6 +46,7 @@ const EMPTY: ClassState = {
   phase: "preview",
   error: null,
   session: null,
+  elsewhere: null,
   me: null,
   attendees: new Map(),
   chat: [],
@@ -132,6 +136,10 @@ export class ClassSession {
     try {
       const admission = await api.join(this.id);
       this.set({ session: admission.session });
+      if ("externalUrl" in admission) {
+        this.set({ phase: "elsewhere", elsewhere: admission.externalUrl });
+        return;
+      }
       const socket = await ClassroomSocket.open(admission.ticket, this.device, (opening) => {
         this.listen(opening);
       });

@@ -6,6 +6,7 @@ import {
   IconClockHour4,
   IconDevices,
   IconDoorExit,
+  IconExternalLink,
   IconFlag,
 } from "@tabler/icons-react";
 import type { ReactNode } from "react";
@@ -104,6 +105,26 @@ export function Doorway({ room, state }: { room: ClassSession; state: ClassState
           session={session?.title}
         >
           {again(t("room.phase.takeOver"))}
+          {back}
+        </Door>
+      );
+    case "elsewhere":
+      return (
+        <Door
+          icon={<IconExternalLink />}
+          title={t("room.phase.elsewhereTitle")}
+          lead={t("room.phase.elsewhereLead")}
+          session={session?.title}
+        >
+          <Button
+            component="a"
+            href={state.elsewhere ?? ""}
+            target="_blank"
+            rel="noopener noreferrer"
+            size="md"
+          >
+            {t("room.phase.elsewhereOpen")}
+          </Button>
           {back}
         </Door>
       );
