@@ -10,9 +10,9 @@ NODE_PATH := PATH="$(CURDIR)/$(CACHE)/node/bin:$$PATH"
 WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) web/index.html web/docs.html web/vite.config.ts
 IMAGE ?= liveserver
 
-.PHONY: help run test check fix bench web image lock openapi browser clean
+.PHONY: help run test check fix bench fuzz-api web image lock openapi browser clean
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 run: $(VENV)/ready web/dist/index.html  ## the whole product with a demo school; Ctrl-C stops it
 	@exec $(BIN)/python -m liveserver serve --demo $(if $(LAN),--lan)
@@ -33,6 +33,9 @@ fix: $(VENV)/dev web/node_modules/ready  ## put style in order
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	cd web && $(NODE_PATH) npm run --silent fix
+
+fuzz-api: $(VENV)/dev  ## twenty thousand requests made from the OpenAPI document
+	$(BIN)/python -m tests.api.fuzzing
 
 bench: $(VENV)/dev  ## the figures we publish; each prints a table and writes JSON to bench/results
 	$(BIN)/python -m bench.forwarding

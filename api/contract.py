@@ -170,8 +170,27 @@ def route(
 
 def install(app: web.Application, routes: list[Route]) -> None:
     """Register routes on an application that has SERVICES."""
+    paths = {one.path for one in routes}
     for one in routes:
-        app.router.add_route(one.method, one.path, _Endpoint(one).serve, name=one.name)
+        app.router.add_route(one.method, _pattern(one.path, paths), _Endpoint(one).serve, name=one.name)
+
+
+def _pattern(path: str, paths: set[str]) -> str:
+    """Return a path whose ids do not take the words of its neighbours: `/uploads/{upload}` is not the
+    address of `/uploads/signed-url`, whatever the method.
+    """
+    parts = path.split("/")
+    for n, part in enumerate(parts):
+        if not part.startswith("{") or not part.endswith("}"):
+            continue
+        words = {
+            other[n]
+            for other in (one.split("/") for one in paths)
+            if len(other) == len(parts) and other[:n] == path.split("/")[:n] and "{" not in other[n]
+        }
+        if words:
+            parts[n] = f"{part[:-1]}:(?!(?:{'|'.join(map(re.escape, sorted(words)))})(?:/|$))[^/]+}}"
+    return "/".join(parts)
 
 
 class _Endpoint:

@@ -12,6 +12,7 @@ from api.contract import Reply, Request, route
 from api.scalars import Body, Instant, Out, PageQuery, PositiveInt, Title, WebAddress
 from liveserver.errors import (
     NotEnrolled,
+    NotFound,
     Overlap,
     Removed,
     SeatsUnavailable,
@@ -166,7 +167,7 @@ def plan_in(body: SessionPlan) -> Plan:
     )
 
 
-@route("POST", "/api/live-sessions", status=201, roles=_INSTRUCTOR, raises=(Overlap,))
+@route("POST", "/api/live-sessions", status=201, roles=_INSTRUCTOR, raises=(NotFound, Overlap))
 async def schedule_session(request: Request, body: LiveSessionIn) -> LiveSessionOut:
     session = await request.services.scheduling.schedule(
         request.user, body.course_id, lesson_id=body.lesson_id, plan=plan_in(body)

@@ -7,7 +7,7 @@ from aiohttp import web
 from pydantic import Field, StringConstraints
 
 from api.contract import Reply, Request, route
-from api.scalars import Body, Instant, Out, PageQuery, Query, Whole
+from api.scalars import Body, Day, Instant, Out, PageQuery, Query, Whole
 from api.sheets import sheet
 from liveserver.errors import (
     AlreadyOwned,
@@ -17,6 +17,7 @@ from liveserver.errors import (
     InFlight,
     Invalid,
     KeyReused,
+    NotFound,
     NothingToPay,
     NotOwner,
     PaymentsOff,
@@ -80,8 +81,8 @@ class CouponOut(Out):
 class RevenueQuery(Query):
     """Days of `timezone`, both ends included; the last thirty by default."""
 
-    start: Annotated[date | None, Field(alias="from")] = None
-    end: Annotated[date | None, Field(alias="to")] = None
+    start: Annotated[Day | None, Field(alias="from")] = None
+    end: Annotated[Day | None, Field(alias="to")] = None
     timezone: Annotated[str, StringConstraints(min_length=1, max_length=64)] = "UTC"
     course_id: CourseId | None = None
     currency: Annotated[str | None, StringConstraints(pattern=r"^[A-Z]{3}$")] = None
@@ -122,6 +123,7 @@ class RevenueOut(Out):
     also=(200,),
     roles=_STUDENT,
     raises=(
+        NotFound,
         AlreadyOwned,
         Removed,
         NothingToPay,
@@ -146,7 +148,7 @@ async def check_out(request: Request, body: CheckoutIn) -> Reply[OrderOut]:
     status=200,
     public=True,
     reads_login=False,
-    raises=(BadSignature,),
+    raises=(BadSignature, NotFound),
     produces="text/plain",
 )
 async def payment_webhook(request: Request) -> web.Response:

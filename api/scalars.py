@@ -5,7 +5,7 @@ that the OpenAPI document is true (an integer may be written 3.0, a time must ca
 """
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -44,6 +44,13 @@ def _instant(value: Any) -> Any:
     return at
 
 
+def _day(value: Any) -> Any:
+    if isinstance(value, str) and not re.fullmatch(r"\d{4}-\d\d-\d\d", value):
+        raise ValueError("not a date as RFC 3339 has it")
+    return value
+
+
+Day = Annotated[date, BeforeValidator(_day)]
 Instant = Annotated[AwareDatetime, BeforeValidator(_instant)]
 Whole = BeforeValidator(_whole)
 PositiveInt = Annotated[int, Field(ge=1, le=1_000_000), Whole]
