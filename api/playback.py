@@ -77,7 +77,7 @@ class BeatOut(Out):
 
 
 class TokenQuery(Query):
-    t: Annotated[str, StringConstraints(min_length=10, max_length=4096)]
+    t: Annotated[str, StringConstraints(min_length=10, max_length=4096, pattern=r"^[A-Za-z0-9._-]+$")]
 
 
 @route("GET", "/api/lessons/{lesson}/file", public=True, raises=_OPENING)
