@@ -1,5 +1,6 @@
 """Who may be in a class now: joining, confirming by socket, losing the link, leaving."""
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -48,6 +49,8 @@ from liveserver.storage.presence import Presence
 from liveserver.storage.seats import Answer, SeatLedger, SeatsLost, StaleEpoch, from_milliseconds
 from liveserver.storage.throttle import Throttle
 
+_SECONDS_SHARED = 0.3  # a status may be that old
+_MOST_SHARED = 1000
 _log = structlog.get_logger()
 _STATES = {
     "R": SeatState.RESERVED,
@@ -84,6 +87,7 @@ class Seats:
         self._bus = bus
         self._reservation_seconds = reservation_seconds
         self._start_window = start_window
+        self._recent: dict[LiveSessionId, tuple[float, LiveSession]] = {}
         self._refused: Counter[LiveSessionId] = Counter()
 
     async def join(self, login: Login, session_id: LiveSessionId) -> Admission | LinkAdmission:
@@ -143,9 +147,21 @@ class Seats:
                     await live_sessions.add_refused(conn, session_id, count)
 
     async def figures(self, user: User, session_id: LiveSessionId) -> tuple[LiveSession, SeatFigures]:
-        """Return the session and what the ledger says of it and of the caller."""
+        """Return the session and what the ledger says of it and of the caller.
+
+        A whole class polls this each second: they share one reading of the session's row.
+        """
+        at, session = self._recent.get(session_id, (0.0, None))
+        now = time.monotonic()
         async with self._database.connection() as conn:
-            session = await readable(conn, user, session_id, also=Role.ADMIN)
+            if session is None or now - at > _SECONDS_SHARED:
+                session = await live_sessions.by_id(conn, session_id)
+                if session is None:
+                    raise NotFound
+                if len(self._recent) > _MOST_SHARED:
+                    self._recent.clear()
+                self._recent[session_id] = now, session
+            await _require_readable(conn, user, session, also=Role.ADMIN)
         return session, await self.figures_of(session, user.id)
 
     async def figures_of(self, session: LiveSession, user_id: UserId) -> SeatFigures:
@@ -396,12 +412,17 @@ async def readable(
     session = await live_sessions.by_id(conn, session_id)
     if session is None:
         raise NotFound
+    await _require_readable(conn, user, session, also=also)
+    return session
+
+
+async def _require_readable(conn: Connection, user: User, session: LiveSession, *, also: Role | None) -> None:
     if user.id in session.staff or (also is not None and user.role is also):
-        return session
+        return
     if user.role is not Role.STUDENT:
         raise NotFound
     if await enrollments.is_enrolled(conn, user.id, session.course_id):
-        return session
+        return
     existing = await enrollments.of_student(conn, user.id, session.course_id)
     if existing is not None and existing.removed_at is not None:
         raise Removed

@@ -12,12 +12,18 @@ from liveserver.storage.postgres import Connection
 
 Found = tuple[Course, float]  # a course and the figure it is sorted by
 
+# The planner takes instructors for as rare among courses' owners as they are among users, and would then
+# sort the whole catalogue; `coalesce` hides the column's statistics from it.
 _PUBLIC = (
-    " WHERE c.status = 'approved' AND c.deleted_at IS NULL AND u.status = 'active' AND u.role = 'instructor'"
+    " WHERE c.status = 'approved' AND c.deleted_at IS NULL AND u.status <> 'disabled'"
+    " AND coalesce(u.role, '') <> ALL (ARRAY['student', 'admin'])"
     " AND ($1::text IS NULL OR c.language = $1) AND ($2::boolean IS NULL OR (c.price = 0) = $2)"
     " AND ($3::uuid IS NULL OR c.instructor_id = $3)"
 )
+# The longest word or the likeness, by the index; then every word, or the likeness.
 _MATCHES = (
+    " AND (c.search LIKE '%' || like_literal(longest_word(search_fold($7))) || '%'"
+    " OR search_fold($7) <% c.search)"
     " AND (c.search LIKE ALL (SELECT '%' || like_literal(word) || '%'"
     " FROM regexp_split_to_table(search_fold($7), '\\s+') AS word WHERE word <> '')"
     " OR search_fold($7) <% c.search)"

@@ -45,6 +45,11 @@ CREATE TRIGGER enrollments_counted AFTER INSERT ON enrollments
 CREATE TRIGGER enrollments_recounted AFTER UPDATE ON enrollments
     REFERENCING NEW TABLE AS fresh OLD TABLE AS stale FOR EACH STATEMENT EXECUTE FUNCTION count_students();
 
+-- The word of a search that narrows it most, for the index.
+CREATE FUNCTION longest_word(words text) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN (SELECT word FROM regexp_split_to_table(words, '\s+') AS word ORDER BY length(word) DESC LIMIT 1);
+
 CREATE INDEX courses_search ON courses USING gin (search gin_trgm_ops);
 CREATE INDEX courses_popular ON courses (student_count DESC, id DESC)
     WHERE status = 'approved' AND deleted_at IS NULL;
