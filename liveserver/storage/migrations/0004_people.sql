@@ -1,4 +1,7 @@
 -- People's profiles, and what an admin does to accounts.
+-- The version before still serves: tables are locked in the order its inserts lock them, children before parents.
+LOCK TABLE audit_log, refresh_families, users IN ACCESS EXCLUSIVE MODE;
+
 CREATE EXTENSION IF NOT EXISTS pg_trgm;
 CREATE EXTENSION IF NOT EXISTS unaccent;
 

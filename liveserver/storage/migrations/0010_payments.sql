@@ -1,4 +1,7 @@
 -- Money. An order's price is what it was when it was made; the ledger only grows, and revenue is its sum.
+-- The version before still serves: tables are locked in the order its inserts lock them, children before parents.
+LOCK TABLE enrollments IN ACCESS EXCLUSIVE MODE;
+
 CREATE TABLE coupons (
     id uuid PRIMARY KEY,
     course_id uuid NOT NULL REFERENCES courses,
