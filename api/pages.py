@@ -8,10 +8,14 @@ _YEAR = "public, max-age=31536000, immutable"
 
 
 def content_policy(s3_endpoint: str) -> str:
-    """Return the policy of our pages: own scripts only, sockets and the store by name."""
+    """Return the policy of our pages: own scripts only, sockets and the store by name.
+
+    The store gives posters (img), segments fetched by hls.js (connect) or by the browser itself (media).
+    """
     return (
         "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline';"
-        " img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self' data:;"
+        f" img-src 'self' data: blob: {s3_endpoint}; media-src 'self' blob: {s3_endpoint};"
+        " font-src 'self' data:;"
         f" connect-src 'self' ws: wss: {s3_endpoint}; worker-src 'self' blob:;"
         " object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )

@@ -1,4 +1,4 @@
-"""The demo school: five accounts, one course, one class of two seats that starts now at every run."""
+"""The demo school: six accounts, one course, one class of two seats that starts now at every run."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
 
 from tests.browser import chromium
 from tests.product import PASSWORD, Product
@@ -23,9 +23,16 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest.fixture
 async def open_page(browser: Browser, product: Product) -> AsyncIterator[OpenPage]:
-    """A page of somebody who is signed in, in a browser context of their own; a fault fails the test."""
+    """A page of somebody who is signed in, in a browser context of their own; a fault fails the test.
+
+    A fault is an error nobody caught, or something our own content policy blocked.
+    """
     contexts = []
     faults: list[str] = []
+
+    def blocked(message: ConsoleMessage) -> None:
+        if "Content Security Policy" in message.text:
+            faults.append(message.text)
 
     async def open_one(email: str, *, process: int = 0, language: str = "en", width: int = 1280) -> Page:
         context = await browser.new_context(
@@ -36,6 +43,7 @@ async def open_page(browser: Browser, product: Product) -> AsyncIterator[OpenPag
         contexts.append(context)
         page = await context.new_page()
         page.on("pageerror", lambda error: faults.append(f"{email}: {error}"))
+        page.on("console", blocked)
         await page.goto(product.url(process) + "/sign-in")
         await page.fill("input[type=email]", email)
         await page.fill("input[type=password]", PASSWORD)
