@@ -134,7 +134,8 @@ function Watermark({ text }: { text: string }) {
       mark.textContent = text;
       mark.dir = "auto";
       mark.style.insetInlineStart = `${String(5 + Math.random() * 45)}%`;
-      mark.style.top = `${String(8 + Math.random() * 70)}%`;
+      // The lower part is the controls'.
+      mark.style.top = `${String(8 + Math.random() * 40)}%`;
       parent.replaceChildren(mark);
     };
     draw();
