@@ -57,7 +57,7 @@ def application(
     allowed_origins: frozenset[str],
 ) -> web.Application:
     """Return the application with every REST route; pages are added by `serve_pages`."""
-    app = web.Application(middlewares=[boundary], client_max_size=_BODY_LIMIT)
+    app = web.Application(middlewares=[live_sessions.unchanged_status, boundary], client_max_size=_BODY_LIMIT)
     app[SERVICES] = services
     app[TRUSTED_PROXIES] = trusted_proxies
     app[ALLOWED_ORIGINS] = allowed_origins

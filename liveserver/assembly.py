@@ -29,6 +29,7 @@ from liveserver.services.passwords import PasswordHashing
 from liveserver.services.payments import PaymentProvider, Payments
 from liveserver.services.platform import Platform
 from liveserver.services.playback import Watching
+from liveserver.services.polls import Polls
 from liveserver.services.profiles import Profiles
 from liveserver.services.progress import Progress
 from liveserver.services.scheduling import Scheduling
@@ -204,6 +205,7 @@ async def build_services(settings: Settings, running: Running, storage: Storage)
                 address=settings.http.address(),
             ),
             platform=platform,
+            polls=Polls(storage.database, seats, signer, storage.bus),
             profiles=Profiles(storage.database, hashing, storage.bus),
             progress=progress,
             scheduling=scheduling,

@@ -94,7 +94,8 @@ class LiveSession:
 class SeatFigures:
     """The ledger's totals, and one person's own place in it.
 
-    `until` is when a reservation, an offer or the grace runs out; `position` counts from 1.
+    `until` is when a reservation, an offer or the grace runs out; `position` counts from 1. While
+    `revision` is the same, so are everybody's figures; it is empty of a class without a ledger.
     """
 
     taken: int
@@ -102,6 +103,7 @@ class SeatFigures:
     mine: SeatState
     until: datetime | None = None
     position: int | None = None
+    revision: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

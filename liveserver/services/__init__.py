@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from liveserver.services.payments import Payments
     from liveserver.services.platform import Platform
     from liveserver.services.playback import Watching
+    from liveserver.services.polls import Polls
     from liveserver.services.profiles import Profiles
     from liveserver.services.progress import Progress
     from liveserver.services.scheduling import Scheduling
@@ -43,6 +44,7 @@ class Services:
     notifications: "Notifications"
     payments: "Payments"
     platform: "Platform"
+    polls: "Polls"
     profiles: "Profiles"
     progress: "Progress"
     scheduling: "Scheduling"

@@ -13,11 +13,11 @@ from liveserver.models.courses import LessonType
 from liveserver.models.ids import CourseId, LessonId, LiveSessionId, UserId
 from liveserver.models.live_sessions import LiveSession, Plan, Provider, SessionStatus
 from liveserver.models.notifications import NotificationKind
+from liveserver.services.class_access import readable
 from liveserver.services.courses import taught
 from liveserver.services.live_sessions import LiveSessions, facts_of, known, lock_own
 from liveserver.services.notifications import Notifications
 from liveserver.services.platform import Platform
-from liveserver.services.seats import readable
 from liveserver.storage import lessons, live_sessions
 from liveserver.storage.bus import Bus
 from liveserver.storage.postgres import Connection, Database

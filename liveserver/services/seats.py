@@ -1,6 +1,5 @@
 """Who may be in a class now: joining, confirming by socket, losing the link, leaving."""
 
-import time
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -10,7 +9,6 @@ import structlog
 
 from liveserver.errors import (
     AccountDisabled,
-    NotEnrolled,
     NotFound,
     Refusal,
     Removed,
@@ -24,7 +22,7 @@ from liveserver.errors import (
     TicketInvalid,
     Unauthenticated,
 )
-from liveserver.models.accounts import Login, Role, User
+from liveserver.models.accounts import Login, User
 from liveserver.models.ids import CourseId, LiveSessionId, UserId
 from liveserver.models.live_sessions import (
     Admission,
@@ -41,16 +39,15 @@ from liveserver.models.live_sessions import (
 )
 from liveserver.services.accounts import Accounts
 from liveserver.services.attendance import Attendance
+from liveserver.services.class_access import readable
 from liveserver.services.tokens import TokenSigner
-from liveserver.storage import courses, enrollments, live_sessions, users
+from liveserver.storage import live_sessions, users
 from liveserver.storage.bus import Bus
 from liveserver.storage.postgres import Connection, Database
 from liveserver.storage.presence import Presence
 from liveserver.storage.seats import Answer, SeatLedger, SeatsLost, StaleEpoch, from_milliseconds
 from liveserver.storage.throttle import Throttle
 
-_SECONDS_SHARED = 0.3  # a status may be that old
-_MOST_SHARED = 1000
 _log = structlog.get_logger()
 _STATES = {
     "R": SeatState.RESERVED,
@@ -87,7 +84,6 @@ class Seats:
         self._bus = bus
         self._reservation_seconds = reservation_seconds
         self._start_window = start_window
-        self._recent: dict[LiveSessionId, tuple[float, LiveSession]] = {}
         self._refused: Counter[LiveSessionId] = Counter()
 
     async def join(self, login: Login, session_id: LiveSessionId) -> Admission | LinkAdmission:
@@ -146,39 +142,22 @@ class Seats:
                 for session_id, count in refused.items():
                     await live_sessions.add_refused(conn, session_id, count)
 
-    async def figures(self, user: User, session_id: LiveSessionId) -> tuple[LiveSession, SeatFigures]:
-        """Return the session and what the ledger says of it and of the caller.
-
-        A whole class polls this each second: they share one reading of the session's row.
-        """
-        at, session = self._recent.get(session_id, (0.0, None))
-        now = time.monotonic()
-        async with self._database.connection() as conn:
-            if session is None or now - at > _SECONDS_SHARED:
-                session = await live_sessions.by_id(conn, session_id)
-                if session is None:
-                    raise NotFound
-                if len(self._recent) > _MOST_SHARED:
-                    self._recent.clear()
-                self._recent[session_id] = now, session
-            await _require_readable(conn, user, session, also=Role.ADMIN)
-        return session, await self.figures_of(session, user.id)
-
     async def figures_of(self, session: LiveSession, user_id: UserId) -> SeatFigures:
         nothing = SeatFigures(taken=0, waiting=0, mine=SeatState.NONE)
         if session.status is not SessionStatus.LIVE:
             return nothing
         try:
-            totals, state, number = await self._ledger.look(session.id, session.seat_epoch, user_id)
+            look = await self._ledger.look(session.id, session.seat_epoch, user_id)
         except (SeatsLost, StaleEpoch) as error:
             raise SeatsUnavailable(retryAfter=1) from error
-        mine = _STATES.get(state, SeatState.NONE)
+        mine = _STATES.get(look.state, SeatState.NONE)
         return SeatFigures(
-            taken=totals.occupied,
-            waiting=totals.waiting,
+            taken=look.totals.occupied,
+            waiting=look.totals.waiting,
             mine=mine,
-            until=from_milliseconds(number) if mine in _OCCUPYING else None,
-            position=int(number) if mine is SeatState.WAITING else None,
+            until=from_milliseconds(look.number) if mine in _OCCUPYING else None,
+            position=int(look.number) if mine is SeatState.WAITING else None,
+            revision=look.revision,
         )
 
     async def confirm(self, token: str, *, conn_id: str, node: str) -> Entrance:
@@ -348,8 +327,8 @@ class Seats:
         if session is None or session.status is not SessionStatus.LIVE:
             return set()
         try:
-            totals, _, _ = await self._ledger.look(session_id, session.seat_epoch, UserId(UUID(int=0)))
-            if totals.status != "live":
+            look = await self._ledger.look(session_id, session.seat_epoch, UserId(UUID(int=0)))
+            if look.totals.status != "live":
                 return None
             return set(await self._ledger.members(session_id, session.seat_epoch))
         except (SeatsLost, StaleEpoch, SeatsUnavailable):
@@ -361,8 +340,8 @@ class Seats:
             running = await live_sessions.live_with(conn, user_id)
         for session in running:
             try:
-                _, state, _ = await self._ledger.look(session.id, session.seat_epoch, user_id)
-                if _STATES.get(state) is SeatState.GRACE:
+                look = await self._ledger.look(session.id, session.seat_epoch, user_id)
+                if _STATES.get(look.state) is SeatState.GRACE:
                     fence = await self._ledger.leave(session.id, session.seat_epoch, user_id)
                     if fence is not None:
                         rank = rank_of(session.seat_epoch, fence)
@@ -376,6 +355,7 @@ class Seats:
 
         Never raises: who cannot be reached now loses the socket when it is next checked.
         """
+        await self._bus.publish("right.ended", user=str(user_id))
         async with self._database.connection() as conn:
             running = await live_sessions.live_with(conn, user_id)
         for session in running:
@@ -399,38 +379,6 @@ class Seats:
         """Write down that somebody has gone."""
         await self._presence.clear(session_id, user_id)
         await self._attendance.drain(session_id)
-
-
-async def readable(
-    conn: Connection, user: User, session_id: LiveSessionId, *, also: Role | None = None
-) -> LiveSession:
-    """Return a session the caller takes part in.
-
-    A foreign instructor and a stranger to a hidden course get NotFound; a student who could enrol gets
-    NotEnrolled with the course to enrol in.
-    """
-    session = await live_sessions.by_id(conn, session_id)
-    if session is None:
-        raise NotFound
-    await _require_readable(conn, user, session, also=also)
-    return session
-
-
-async def _require_readable(conn: Connection, user: User, session: LiveSession, *, also: Role | None) -> None:
-    if user.id in session.staff or (also is not None and user.role is also):
-        return
-    if user.role is not Role.STUDENT:
-        raise NotFound
-    if await enrollments.is_enrolled(conn, user.id, session.course_id):
-        return
-    existing = await enrollments.of_student(conn, user.id, session.course_id)
-    if existing is not None and existing.removed_at is not None:
-        raise Removed
-    if not session.course_is_public:
-        raise NotFound
-    course = await courses.by_id(conn, session.course_id)
-    price = course.price if course else 0
-    raise NotEnrolled(courseId=str(session.course_id), price=price)
 
 
 def _require_live(session: LiveSession) -> None:

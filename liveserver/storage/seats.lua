@@ -4,7 +4,7 @@
 -- Promise: occupied (reserved, offered, seated, in grace) never passes max by an admission; a seat is
 -- freed exactly once; a call with an old fence changes nothing; time without a server evicts nobody.
 --
--- KEYS  1 m   hash    epoch runid status max lease grace resv offer wait stall now seq ended
+-- KEYS  1 m   hash    epoch runid status max lease grace resv offer wait stall now seq ended rev
 --       2 z   zset    student -> expiry ms           (every occupied seat)
 --       3 i   hash    student -> {st f slot conn node hb t0}   hb last renewal, t0 since when seated
 --       4 q   zset    student -> ticket number       (waiting, first come first served)
@@ -56,9 +56,15 @@ local function next_fence()
   return number('seq')
 end
 
+-- While rev stands, seat_look answers everybody as before: who polls need not ask.
+local function revise()
+  set('rev', (number('rev') or 0) + 1)
+end
+
 local function emit(event, user, seat, at, extra)
   redis.call('XADD', K.ev, '*', 'e', event, 'ep', meta.epoch, 'u', user, 'f', seat.f,
     'slot', seat.slot or 0, 'conn', seat.conn, 'node', seat.node, 'at', at, 'x', extra or '')
+  revise()
 end
 
 -- The two books: students hold seats, staff are only leased.
@@ -102,7 +108,9 @@ end
 
 local function unqueue(user)
   redis.call('ZREM', K.qx, user)
-  return redis.call('ZREM', K.q, user) == 1
+  local was_waiting = redis.call('ZREM', K.q, user) == 1
+  if was_waiting then revise() end
+  return was_waiting
 end
 
 local function promote()
@@ -121,6 +129,7 @@ local function forgive(gap)
     local all = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
     for n = 1, #all, 2 do redis.call('ZADD', key, tonumber(all[n + 1]) + gap, all[n]) end
   end
+  revise()
 end
 
 local function expire(book)
@@ -184,6 +193,7 @@ local function join(keys, args)
     if seat.st == 'R' or seat.st == 'O' then
       seat.st = 'R'
       put(seats_book(), user, seat, now + number('resv'))
+      revise()
     end
     return { 'HAVE', seat.slot, seat.f, seat.st }
   end
@@ -193,7 +203,10 @@ local function join(keys, args)
     return { 'RESERVED', seat.slot, seat.f }
   end
   if wait ~= '1' then return { 'FULL' } end
-  if not redis.call('ZSCORE', K.q, user) then redis.call('ZADD', K.q, next_fence(), user) end
+  if not redis.call('ZSCORE', K.q, user) then
+    redis.call('ZADD', K.q, next_fence(), user)
+    revise()
+  end
   redis.call('ZADD', K.qx, now + number('wait'), user)
   return { 'WAIT', redis.call('ZRANK', K.q, user) + 1 }
 end
@@ -288,6 +301,7 @@ local function set_max(keys, args)
   if meta.status == 'ended' then return closed() end
   local wanted = tonumber(args[2])
   set('max', wanted)
+  revise()
   local used = {}
   for _, raw in ipairs(redis.call('HVALS', K.i)) do used[cjson.decode(raw).slot] = true end
   redis.call('DEL', K.f)
@@ -310,6 +324,7 @@ local function finish(keys, args)
     end
   end
   set('status', 'ended')
+  revise()
   set('ended', now)
   redis.call('DEL', K.q, K.qx, K.f)
   for _, key in ipairs({ K.m, K.ban, K.ev }) do redis.call('PEXPIRE', key, 86400000) end
@@ -338,7 +353,10 @@ end
 local function open(keys, args)
   local stop = enter(keys, args)
   if stop then return stop end
-  if meta.status == 'rebuild' then set('status', 'live') end
+  if meta.status == 'rebuild' then
+    set('status', 'live')
+    revise()
+  end
   promote()
   return { 'OK' }
 end
@@ -351,13 +369,14 @@ local function sweep(keys, args)
     redis.call('ZCARD', K.f), redis.call('ZCARD', K.st) }
 end
 
--- seat_look epoch user     changes nothing. OK status occupied max waiting st-or-empty expiry-or-position
+-- seat_look epoch user     changes nothing. OK status occupied max waiting st-or-empty expiry-or-position rev
 local function look(keys, args)
   bind(keys)
   load_meta()
   if not meta.epoch then return { 'REBUILD', 'nometa' } end
   if meta.epoch ~= args[1] then return { 'STALE_EPOCH', meta.epoch } end
-  local answer = { 'OK', meta.status, redis.call('ZCARD', K.z), number('max'), redis.call('ZCARD', K.q), '', '0' }
+  local answer = { 'OK', meta.status, redis.call('ZCARD', K.z), number('max'), redis.call('ZCARD', K.q), '', '0',
+    meta.rev or '0' }
   local user = args[2]
   local book, seat = find(user)
   if seat then

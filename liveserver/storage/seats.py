@@ -70,6 +70,19 @@ class Totals:
     waiting: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """The totals, and one person's state letter (or empty) with its expiry in ms or their place in line.
+
+    `revision` changes whenever anything of it changes for anybody.
+    """
+
+    totals: Totals
+    state: str
+    number: float
+    revision: str
+
+
 def keys_of(session_id: LiveSessionId) -> list[str]:
     return [f"seat:{{ls:{session_id}}}:{part}" for part in _PARTS]
 
@@ -202,8 +215,7 @@ class SeatLedger:
             waiting=int(answer[4]),
         )
 
-    async def look(self, session_id: LiveSessionId, epoch: int, user_id: UserId) -> tuple[Totals, str, float]:
-        """Return totals, the user's state letter (or empty) and its expiry in ms or place in line."""
+    async def look(self, session_id: LiveSessionId, epoch: int, user_id: UserId) -> Look:
         answer = await self._call("seat_look", session_id, epoch, user_id, read=True)
         totals = Totals(
             status=answer[1],
@@ -211,7 +223,8 @@ class SeatLedger:
             maximum=int(answer[3]),
             waiting=int(answer[4]),
         )
-        return totals, answer[5], float(answer[6])
+        revision = f"{epoch}.{answer[7]}"
+        return Look(totals=totals, state=answer[5], number=float(answer[6]), revision=revision)
 
     async def members(self, session_id: LiveSessionId, epoch: int) -> dict[UserId, tuple[str, int]]:
         """Return state letter and slot of everybody who is in; staff have slot 0."""

@@ -72,6 +72,8 @@ class SeatMachine(RuleBasedStateMachine):
         self.open: dict[str, int] = {}
         self.stays: list[tuple[str, int, int]] = []
         self.connections = itertools.count()
+        self.revision: str | None = None
+        self.looks: dict[str, list[str]] = {}
 
     def call(self, operation: str, *arguments: object, epoch: int = 1) -> list[str]:
         answer: Any = self.client.fcall(
@@ -340,6 +342,23 @@ class SeatMachine(RuleBasedStateMachine):
 
     # What must hold after every step
 
+    def _holds_its_revision(self) -> None:
+        """While the revision stands, everybody who looks is answered as before."""
+        everybody = (*STUDENTS, *STAFF)
+        with self.client.pipeline(transaction=False) as pipeline:
+            for user in everybody:
+                pipeline.fcall_ro("seat_look", len(self.keys), *self.keys, "1", user)
+            looks = {
+                user: [*map(str, look)] for user, look in zip(everybody, pipeline.execute(), strict=True)
+            }
+        (revision,) = {look.pop() for look in looks.values()}
+        for look in looks.values():
+            if look[5] == "S":
+                look[6] = ""  # a lease, which nobody is shown
+        if revision == self.revision:
+            assert looks == self.looks
+        self.revision, self.looks = revision, looks
+
     @invariant()
     def agrees_with_the_model(self) -> None:
         if not hasattr(self, "keys"):
@@ -352,6 +371,7 @@ class SeatMachine(RuleBasedStateMachine):
         assert {user: seat["st"] for user, seat in info.items()} == {
             user: held.state for user, held in self.seats.items()
         }
+        self._holds_its_revision()
         assert read.zrange(self.keys[3], 0, -1) == self.queue
         assert not seated & set(self.queue)
         assert set(read.zrange(self.keys[8], 0, -1)) == set(self.staff)
