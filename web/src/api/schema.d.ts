@@ -828,6 +828,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/live-sessions/{session}/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Session status */
+        get: operations["session_status"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/live-sessions": {
         parameters: {
             query?: never;
@@ -943,23 +960,6 @@ export interface paths {
         put?: never;
         /** Join session */
         post: operations["join_session"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/live-sessions/{session}/status": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Session status */
-        get: operations["session_status"];
-        put?: never;
-        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2673,6 +2673,63 @@ export interface components {
             rate: number;
         };
         /**
+         * MyPlace
+         * @description `until` is when a reservation or the grace runs out, `position` the place in the line.
+         */
+        MyPlace: {
+            state: components["schemas"]["SeatState"];
+            /**
+             * Until
+             * @default null
+             */
+            until: string | null;
+            /**
+             * Position
+             * @default null
+             */
+            position: number | null;
+        };
+        /**
+         * SeatState
+         * @description A person's own place, as the status route tells it.
+         * @enum {string}
+         */
+        SeatState: "none" | "waiting" | "offered" | "reserved" | "seated" | "grace";
+        /** SeatsOut */
+        SeatsOut: {
+            /** Total */
+            total: number;
+            /** Taken */
+            taken: number;
+            /** Free */
+            free: number;
+        };
+        /** StatusOut */
+        StatusOut: {
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "scheduled" | "live" | "ended" | "cancelled";
+            seats: components["schemas"]["SeatsOut"];
+            mine: components["schemas"]["MyPlace"];
+            /**
+             * Startsat
+             * Format: date-time
+             */
+            startsAt: string;
+            /**
+             * Endsat
+             * Format: date-time
+             */
+            endsAt: string;
+            /**
+             * Servertime
+             * Format: date-time
+             */
+            serverTime: string;
+        };
+        /**
          * Provider
          * @enum {string}
          */
@@ -2880,63 +2937,6 @@ export interface components {
              * @default false
              */
             wait: boolean;
-        };
-        /**
-         * MyPlace
-         * @description `until` is when a reservation or the grace runs out, `position` the place in the line.
-         */
-        MyPlace: {
-            state: components["schemas"]["SeatState"];
-            /**
-             * Until
-             * @default null
-             */
-            until: string | null;
-            /**
-             * Position
-             * @default null
-             */
-            position: number | null;
-        };
-        /**
-         * SeatState
-         * @description A person's own place, as the status route tells it.
-         * @enum {string}
-         */
-        SeatState: "none" | "waiting" | "offered" | "reserved" | "seated" | "grace";
-        /** SeatsOut */
-        SeatsOut: {
-            /** Total */
-            total: number;
-            /** Taken */
-            taken: number;
-            /** Free */
-            free: number;
-        };
-        /** StatusOut */
-        StatusOut: {
-            /**
-             * Status
-             * @enum {string}
-             */
-            status: "scheduled" | "live" | "ended" | "cancelled";
-            seats: components["schemas"]["SeatsOut"];
-            mine: components["schemas"]["MyPlace"];
-            /**
-             * Startsat
-             * Format: date-time
-             */
-            startsAt: string;
-            /**
-             * Endsat
-             * Format: date-time
-             */
-            endsAt: string;
-            /**
-             * Servertime
-             * Format: date-time
-             */
-            serverTime: string;
         };
         /** AttendanceRowOut */
         AttendanceRowOut: {
@@ -7841,6 +7841,71 @@ export interface operations {
             };
         };
     };
+    session_status: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StatusOut"];
+                };
+            };
+            /** @description not changed since the ETag */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `token_expired`: The access token has expired; `token_invalid`: The access token does not count; `unauthenticated`: Sign in first */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `not_enrolled`: You are not enrolled; `removed`: You were removed; `account_disabled`: This account is disabled */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `not_found`: Not found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `database_unavailable`: Not available now */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_sessions: {
         parameters: {
             query?: {
@@ -8494,71 +8559,6 @@ export interface operations {
                 };
             };
             /** @description `seats_unavailable`: Seats cannot be given now; `database_unavailable`: Not available now */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    session_status: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                session: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["StatusOut"];
-                };
-            };
-            /** @description not changed since the ETag */
-            304: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description `token_expired`: The access token has expired; `token_invalid`: The access token does not count; `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_enrolled`: You are not enrolled; `removed`: You were removed; `account_disabled`: This account is disabled */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: Not found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `database_unavailable`: Not available now */
             503: {
                 headers: {
                     [name: string]: unknown;
