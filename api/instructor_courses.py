@@ -5,12 +5,12 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from aiohttp import web
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 from api.contract import Reply, Request, if_match, route
 from api.courses import CourseOut, CoursePage, LessonOut, SectionOut, page
 from api.paging import CursorQuery, cut, decode, encode
-from api.scalars import Body, Instant, Money, Out, PageQuery, Prose, Title
+from api.scalars import Body, Instant, Money, Out, PageQuery, Prose, Title, Whole
 from api.sheets import sheet
 from liveserver.errors import (
     InstructorPending,
@@ -27,11 +27,16 @@ from liveserver.services.courses import Tree
 
 _INSTRUCTOR = {Role.INSTRUCTOR}
 _LONGEST_SHEET = 100_000
+Minutes = Annotated[int, Field(ge=0, le=600), Whole]
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 
 
 class CourseIn(Body):
-    """`price` is in minor units of `currency`; in a `sequential` course lessons open one after the other."""
+    """`price` is in minor units of `currency`; in a `sequential` course lessons open one after the other.
+
+    Who comes to a class more than `lateAfter` minutes after its begin is late in its attendance, who goes
+    more than `earlyBefore` minutes before its end left early.
+    """
 
     title: Title
     description: Prose = ""
@@ -39,6 +44,8 @@ class CourseIn(Body):
     currency: Currency = "USD"
     language: Literal["en", "ar"] = "en"
     sequential: bool = False
+    late_after: Minutes = 5
+    early_before: Minutes = 5
 
 
 class CoursePatch(Body):
@@ -48,6 +55,8 @@ class CoursePatch(Body):
     currency: Currency | None = None
     language: Literal["en", "ar"] | None = None
     sequential: bool | None = None
+    late_after: Minutes | None = None
+    early_before: Minutes | None = None
 
 
 class OwnLesson(LessonOut):
@@ -64,6 +73,8 @@ class OwnCourse(CourseOut):
     """`isOwner` is false for a co-instructor."""
 
     rejection_reason: str | None = None
+    late_after: int
+    early_before: int
     is_owner: bool
     changed_since_review: bool
     co_instructor_ids: list[UserId]
@@ -234,6 +245,8 @@ def _own(request: Request, course: Course) -> OwnCourse:
         **CourseOut.model_validate(course).model_dump(),
         is_owner=course.instructor_id == request.user.id,
         rejection_reason=course.rejection_reason,
+        late_after=course.late_after,
+        early_before=course.early_before,
         changed_since_review=course.changed_since_review,
         co_instructor_ids=sorted(course.staff - {course.instructor_id}),
     )

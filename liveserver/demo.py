@@ -96,14 +96,14 @@ async def _course(conn: Connection, people: dict[str, User]) -> CourseId:
     course_id = await courses.insert(
         conn,
         teacher.id,
-        title=_COURSE,
-        description=(
-            "A pencil, some paper and an hour: lines, volume and light. "
-            "In the live class we draw a first sketch together."
-        ),
-        price=0,
-        currency="USD",
-        language="en",
+        {
+            "title": _COURSE,
+            "description": "A pencil, some paper and an hour: lines, volume and light. "
+            "In the live class we draw a first sketch together.",
+            "price": 0,
+            "currency": "USD",
+            "language": "en",
+        },
     )
     section = await sections.insert(conn, course_id, "Getting started", None)
     await lessons.insert(conn, section.id, kind=LessonType.LIVE, title=_LESSON, preview=False)

@@ -31,8 +31,8 @@ class Interval:
 class Thresholds:
     """From when on a student counts as late, and until when as having stayed."""
 
-    late_after: timedelta = timedelta(minutes=5)
-    early_before: timedelta = timedelta(minutes=5)
+    late_after: timedelta
+    early_before: timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import TypedDict
 
 from liveserver.models.ids import CourseId, EnrollmentId, LessonId, SectionId, UserId
 
@@ -20,9 +21,26 @@ class LessonType(StrEnum):
     LIVE = "live"
 
 
+class CourseFacts(TypedDict, total=False):
+    """What an instructor says of a course, in the units of `Course`; None says nothing."""
+
+    title: str | None
+    description: str | None
+    price: int | None
+    currency: str | None
+    language: str | None
+    sequential: bool | None
+    late_after: int | None
+    early_before: int | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
-    """`price` is in minor units of `currency`."""
+    """`price` is in minor units of `currency`.
+
+    Who comes to a class more than `late_after` minutes after its begin is late, who goes more than
+    `early_before` minutes before its end left early.
+    """
 
     id: CourseId
     instructor_id: UserId
@@ -35,6 +53,8 @@ class Course:
     language: str
     rejection_reason: str | None
     sequential: bool  # lessons open one after the other
+    late_after: int
+    early_before: int
     lesson_count: int
     student_count: int
     version: int

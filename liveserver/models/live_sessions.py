@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from liveserver.models.accounts import User
+from liveserver.models.attendance import Thresholds
 from liveserver.models.ids import CourseId, LessonId, LiveSessionId, UserId
 
 
@@ -69,6 +70,7 @@ class LiveSession:
     seat_epoch: int
     staff: frozenset[UserId]  # the course's owner and co-instructors
     course_is_public: bool
+    thresholds: Thresholds  # the course's, and once it is over those it was judged by
 
     @property
     def shown_status(self) -> SessionStatus:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from liveserver.errors import NotFound, SeatsUnavailable
 from liveserver.models.accounts import Role, User
-from liveserver.models.attendance import AttendanceRow, Interval, Thresholds, row
+from liveserver.models.attendance import AttendanceRow, Interval, row
 from liveserver.models.ids import LiveSessionId, UserId
 from liveserver.models.live_sessions import LiveSession, Provider, Seat, rank_of
 from liveserver.storage import attendance, live_sessions
@@ -113,7 +113,7 @@ class Attendance:
                 ended=None if by_click else session.ended_at,
                 now=now,
                 gap=self._gap,
-                thresholds=Thresholds(),
+                thresholds=session.thresholds,
             )
             for person in people
         ]

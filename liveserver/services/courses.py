@@ -1,6 +1,7 @@
 """Preparing a course, having it reviewed, finding it, taking it away."""
 
 from collections.abc import Sequence
+from typing import Unpack
 from uuid import UUID
 
 from liveserver.errors import (
@@ -13,7 +14,7 @@ from liveserver.errors import (
     WrongState,
 )
 from liveserver.models.accounts import AccountStatus, Role, User
-from liveserver.models.courses import CatalogueFilter, Course, CourseStatus, Lesson, Section
+from liveserver.models.courses import CatalogueFilter, Course, CourseFacts, CourseStatus, Lesson, Section
 from liveserver.models.ids import CourseId, SectionId, UserId
 from liveserver.models.live_sessions import SessionStatus
 from liveserver.models.notifications import NotificationKind
@@ -35,31 +36,12 @@ class Courses:
         self._notifications = notifications
         self._classes = classes
 
-    async def create(
-        self,
-        instructor: User,
-        *,
-        title: str,
-        description: str,
-        price: int,
-        currency: str,
-        language: str,
-        sequential: bool,
-    ) -> Course:
+    async def create(self, instructor: User, **facts: Unpack[CourseFacts]) -> Course:
         """Begin a draft that belongs to the caller."""
         if instructor.status is AccountStatus.PENDING:
             raise InstructorPending
         async with self._database.transaction() as conn:
-            course_id = await courses.insert(
-                conn,
-                instructor.id,
-                title=title,
-                description=description,
-                price=price,
-                currency=currency,
-                language=language,
-                sequential=sequential,
-            )
+            course_id = await courses.insert(conn, instructor.id, facts)
             return await known(conn, course_id)
 
     # Finding
@@ -129,12 +111,7 @@ class Courses:
         course_id: CourseId,
         *,
         version: int | None,
-        title: str | None,
-        description: str | None,
-        price: int | None,
-        currency: str | None,
-        language: str | None,
-        sequential: bool | None,
+        **facts: Unpack[CourseFacts],
     ) -> Course:
         """Change what is given. The price is the owner's; `version` is what the caller had read.
 
@@ -143,19 +120,11 @@ class Courses:
         """
         async with self._database.transaction() as conn:
             course = await taught(conn, instructor, course_id, lock=True)
-            if (price is not None or currency is not None) and course.instructor_id != instructor.id:
+            sets_price = facts.get("price") is not None or facts.get("currency") is not None
+            if sets_price and course.instructor_id != instructor.id:
                 raise NotOwner
             require_version(course.version, version)
-            await courses.update(
-                conn,
-                course_id,
-                title=title,
-                description=description,
-                price=price,
-                currency=currency,
-                language=language,
-                sequential=sequential,
-            )
+            await courses.update(conn, course_id, facts)
             if self._platform.current.review_edits and course.status is CourseStatus.APPROVED:
                 await courses.set_status(conn, course_id, CourseStatus.PENDING)
             return await known(conn, course_id)

@@ -4,14 +4,15 @@ from uuid import UUID
 
 import asyncpg
 
-from liveserver.models.courses import Course, CourseStatus
+from liveserver.models.courses import Course, CourseFacts, CourseStatus
 from liveserver.models.ids import CourseId, UserId, uuid7
 from liveserver.storage.postgres import Connection
 
 SELECT = """
     SELECT c.id, c.instructor_id, u.name AS instructor_name, c.title, c.description, c.price,
-        c.currency, c.status, c.language, c.rejection_reason, c.sequential, c.version, c.created_at,
-        c.updated_at, c.approved_at, c.edited_at, c.deleted_at, c.student_count,
+        c.currency, c.status, c.language, c.rejection_reason, c.sequential, c.late_after,
+        c.early_before, c.version, c.created_at, c.updated_at, c.approved_at, c.edited_at, c.deleted_at,
+        c.student_count,
         (SELECT count(*) FROM lessons l JOIN sections s ON s.id = l.section_id
             WHERE s.course_id = c.id AND l.deleted_at IS NULL AND s.deleted_at IS NULL AND l.published)
             AS lesson_count,
@@ -33,6 +34,8 @@ def of_row(row: asyncpg.Record) -> Course:
         language=row["language"],
         rejection_reason=row["rejection_reason"],
         sequential=row["sequential"],
+        late_after=row["late_after"],
+        early_before=row["early_before"],
         lesson_count=row["lesson_count"],
         student_count=row["student_count"],
         version=row["version"],
@@ -45,29 +48,17 @@ def of_row(row: asyncpg.Record) -> Course:
     )
 
 
-async def insert(
-    conn: Connection,
-    instructor: UserId,
-    *,
-    title: str,
-    description: str,
-    price: int,
-    currency: str,
-    language: str,
-    sequential: bool = False,
-) -> CourseId:
+async def insert(conn: Connection, instructor: UserId, facts: CourseFacts) -> CourseId:
+    """Add a draft; what is not said is the table's default. A title and a currency must be said."""
+    said = {name: value for name, value in facts.items() if value is not None}
     course = CourseId(uuid7())
+    columns = ", ".join(said)  # the names of CourseFacts, never a caller's
+    places = ", ".join(f"${n}" for n in range(3, 3 + len(said)))
     await conn.execute(
-        "INSERT INTO courses (id, instructor_id, title, description, price, currency, status,"
-        " language, sequential) VALUES ($1, $2, $3, $4, $5, $6, 'draft', $7, $8)",
+        f"INSERT INTO courses (id, instructor_id, status, {columns}) VALUES ($1, $2, 'draft', {places})",
         course,
         instructor,
-        title,
-        description,
-        price,
-        currency,
-        language,
-        sequential,
+        *said.values(),
     )
     return course
 
@@ -86,30 +77,15 @@ async def lock(conn: Connection, course_id: CourseId, *, deleted: bool = False) 
     return await by_id(conn, course_id, deleted=deleted)
 
 
-async def update(
-    conn: Connection,
-    course_id: CourseId,
-    *,
-    title: str | None,
-    description: str | None,
-    price: int | None,
-    currency: str | None,
-    language: str | None,
-    sequential: bool | None,
-) -> None:
-    """Change what is given; None leaves a column as it is."""
+async def update(conn: Connection, course_id: CourseId, facts: CourseFacts) -> None:
+    """Change what is said."""
+    said = {name: value for name, value in facts.items() if value is not None}
+    changes = "".join(f"{name} = ${n}, " for n, name in enumerate(said, 2))  # the names of CourseFacts
     await conn.execute(
-        "UPDATE courses SET title = coalesce($2, title), description = coalesce($3, description),"
-        " price = coalesce($4, price), currency = coalesce($5, currency), language = coalesce($6, language),"
-        " sequential = coalesce($7, sequential), version = version + 1, edited_at = now(), updated_at = now()"
+        f"UPDATE courses SET {changes}version = version + 1, edited_at = now(), updated_at = now()"
         " WHERE id = $1",
         course_id,
-        title,
-        description,
-        price,
-        currency,
-        language,
-        sequential,
+        *said.values(),
     )
 
 

@@ -1,10 +1,11 @@
 """Tables live_sessions and session_bans."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import asyncpg
 
+from liveserver.models.attendance import Thresholds
 from liveserver.models.ids import CourseId, LessonId, LiveSessionId, UserId, uuid7
 from liveserver.models.live_sessions import LiveSession, Plan, Provider, SessionStatus
 from liveserver.storage.postgres import Connection
@@ -14,6 +15,8 @@ _SELECT = """
         v.duration, v.extension, v.max_students, v.status, v.cancel_reason, v.provider,
         v.external_url, v.host_id, v.started_at, v.ended_at, v.seat_epoch, c.instructor_id,
         c.status = 'approved' AND c.deleted_at IS NULL AS course_is_public,
+        coalesce(v.late_after, c.late_after) AS late_after,
+        coalesce(v.early_before, c.early_before) AS early_before,
         ARRAY(SELECT o.user_id FROM co_instructors o WHERE o.course_id = c.id) AS co_instructors
     FROM live_sessions v JOIN courses c ON c.id = v.course_id
 """
@@ -41,6 +44,10 @@ def _session(row: asyncpg.Record) -> LiveSession:
         seat_epoch=row["seat_epoch"],
         staff=frozenset({row["instructor_id"], *row["co_instructors"]}),
         course_is_public=row["course_is_public"],
+        thresholds=Thresholds(
+            late_after=timedelta(minutes=row["late_after"]),
+            early_before=timedelta(minutes=row["early_before"]),
+        ),
     )
 
 
@@ -178,8 +185,9 @@ async def mark_ending(conn: Connection, session_id: LiveSessionId) -> bool:
 
 async def mark_ended(conn: Connection, session_id: LiveSessionId, at: datetime) -> bool:
     row = await conn.fetchrow(
-        "UPDATE live_sessions SET status = 'ended', ended_at = greatest($2, started_at),"
-        " updated_at = now() WHERE id = $1 AND status = 'ending' RETURNING id",
+        "UPDATE live_sessions v SET status = 'ended', ended_at = greatest($2, v.started_at),"
+        " late_after = c.late_after, early_before = c.early_before, updated_at = now()"
+        " FROM courses c WHERE c.id = v.course_id AND v.id = $1 AND v.status = 'ending' RETURNING v.id",
         session_id,
         at,
     )

@@ -64,7 +64,7 @@ def test_status_by_thresholds(stays: list[Interval], ended: int | None, status: 
         ended=None if ended is None else at(ended),
         now=at(3600),
         gap=GAP,
-        thresholds=Thresholds(),
+        thresholds=Thresholds(late_after=timedelta(minutes=5), early_before=timedelta(minutes=5)),
     )
     assert line.status is status
     assert 0 <= line.percent_of_session <= 100

@@ -1989,6 +1989,10 @@ export interface components {
              * @default null
              */
             rejectionReason: string | null;
+            /** Lateafter */
+            lateAfter: number;
+            /** Earlybefore */
+            earlyBefore: number;
             /** Isowner */
             isOwner: boolean;
             /** Changedsincereview */
@@ -1999,6 +2003,9 @@ export interface components {
         /**
          * CourseIn
          * @description `price` is in minor units of `currency`; in a `sequential` course lessons open one after the other.
+         *
+         *     Who comes to a class more than `lateAfter` minutes after its begin is late in its attendance, who goes
+         *     more than `earlyBefore` minutes before its end left early.
          */
         CourseIn: {
             /** Title */
@@ -2029,6 +2036,16 @@ export interface components {
              * @default false
              */
             sequential: boolean;
+            /**
+             * Lateafter
+             * @default 5
+             */
+            lateAfter: number;
+            /**
+             * Earlybefore
+             * @default 5
+             */
+            earlyBefore: number;
         };
         /**
          * OwnLesson
@@ -2151,6 +2168,10 @@ export interface components {
              * @default null
              */
             rejectionReason: string | null;
+            /** Lateafter */
+            lateAfter: number;
+            /** Earlybefore */
+            earlyBefore: number;
             /** Isowner */
             isOwner: boolean;
             /** Changedsincereview */
@@ -2192,6 +2213,16 @@ export interface components {
              * @default null
              */
             sequential: boolean | null;
+            /**
+             * Lateafter
+             * @default null
+             */
+            lateAfter: number | null;
+            /**
+             * Earlybefore
+             * @default null
+             */
+            earlyBefore: number | null;
         };
         /** StudentOut */
         StudentOut: {
