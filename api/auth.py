@@ -1,7 +1,9 @@
 """Registering, logging in and out, refreshing. The refresh token is a cookie for our pages."""
 
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
 
 from api.contract import Reply, Request, is_own_origin, route
 from api.scalars import Body, Email, Instant, Name, Out, Password, Secret
@@ -44,7 +46,14 @@ class RefreshIn(Body):
     refresh_token: Secret | None = None
 
 
+def _avatar_url(key: str | None) -> str | None:
+    """Name the route of a portrait by its key `a/<owner>/<upload>.jpg`."""
+    return f"/api/avatars/{key.removeprefix('a/').removesuffix('.jpg')}" if key else None
+
+
 class UserOut(Out):
+    """`avatarUrl` leads to a square picture of 256 pixels; it is another one after each change."""
+
     id: UserId
     name: str
     email: str
@@ -52,6 +61,9 @@ class UserOut(Out):
     status: AccountStatus
     locale: str
     timezone: str
+    avatar_url: Annotated[str | None, Field(validation_alias="avatar_key"), BeforeValidator(_avatar_url)] = (
+        None
+    )
     created_at: Instant
 
 

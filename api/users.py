@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal
 
+from aiohttp import web
 from pydantic import Field, StringConstraints
 
 from api.auth import UserOut
@@ -9,17 +10,21 @@ from api.contract import Request, route
 from api.scalars import NO_CONTROL, Body, Instant, Name, Out, Password, WebAddress
 from liveserver.errors import BadCredentials, BusyHashing
 from liveserver.models.accounts import DeviceLogin, InstructorProfile, Role
-from liveserver.models.ids import FamilyId
+from liveserver.models.ids import FamilyId, UploadId, UserId
 
 _INSTRUCTOR = {Role.INSTRUCTOR}
 
 
 class UserPatch(Body):
-    """A new `password` needs `currentPassword` and signs every other device out."""
+    """A new `password` needs `currentPassword` and signs every other device out.
+
+    `avatar` is the id of a finished upload of yours with that purpose; empty takes the picture away.
+    """
 
     name: Name | None = None
     locale: Literal["en", "ar"] | None = None
     timezone: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
+    avatar: UploadId | Literal[""] | None = None
     password: Password | None = None
     current_password: Password | None = None
 
@@ -70,6 +75,14 @@ async def my_account(request: Request) -> UserOut:
 async def change_my_account(request: Request, body: UserPatch) -> UserOut:
     changed = await request.services.profiles.change(request.login, **body.model_dump())
     return UserOut.model_validate(changed)
+
+
+@route("GET", "/api/avatars/{user}/{picture}", status=302, public=True, reads_login=False)
+async def show_avatar(request: Request, user: UserId, picture: UploadId) -> web.Response:
+    """Lead to somebody's portrait in the store. Who knows its address may see it."""
+    url = await request.services.portraits.address(user, picture)
+    # Browsers may keep the way half as long as it is open.
+    return web.Response(status=302, headers={"Location": url, "Cache-Control": "public, max-age=300"})
 
 
 @route("GET", "/api/auth/sessions")
@@ -126,6 +139,7 @@ ROUTES = [
     me,
     my_account,
     change_my_account,
+    show_avatar,
     my_devices,
     end_device,
     logout_all,

@@ -19,7 +19,7 @@ from liveserver.config import Running, Settings
 from liveserver.errors import Unavailable
 from liveserver.services import Services
 from liveserver.services.mailing import NOTIFY, SEND
-from liveserver.services.uploads import PREPARE_VIDEO
+from liveserver.services.uploads import PREPARE_PORTRAIT, PREPARE_VIDEO
 from liveserver.services.webhooks import DELIVER
 from liveserver.storage.jobs import Worker
 from signaling import hub
@@ -63,11 +63,12 @@ async def run(settings: Settings, running: Running, port: int) -> None:
         owned.start(_remind(services), "remind")
         handlers = {
             PREPARE_VIDEO: services.videos.prepare,
+            PREPARE_PORTRAIT: services.portraits.prepare,
             SEND: services.mailing.send,
             NOTIFY: services.mailing.notify,
             DELIVER: services.webhooks.deliver,
         }
-        jobs = Worker(running.database_url, handlers, limits={PREPARE_VIDEO: 1})
+        jobs = Worker(running.database_url, handlers, limits={PREPARE_VIDEO: 1, PREPARE_PORTRAIT: 1})
         owned.start(jobs.run(), "jobs")
         runner = web.AppRunner(app, access_log=None, keepalive_timeout=60, shutdown_timeout=3)
         await runner.setup()

@@ -30,6 +30,7 @@ from liveserver.services.payments import PaymentProvider, Payments
 from liveserver.services.platform import Platform
 from liveserver.services.playback import Watching
 from liveserver.services.polls import Polls
+from liveserver.services.portraits import Portraits
 from liveserver.services.profiles import Profiles
 from liveserver.services.progress import Progress
 from liveserver.services.scheduling import Scheduling
@@ -183,6 +184,8 @@ async def build_services(settings: Settings, running: Running, storage: Storage)
     )
     desk = EnrollmentDesk(storage.database, seats, notifications, webhooks)
     progress = Progress(storage.database, platform, notifications, webhooks, documents)
+    transcoder = Transcoder(settings.state.dir / "spool")
+    portraits = Portraits(storage.database, storage.objects, transcoder, TranscodingFailed)
     try:
         yield Services(
             accounts=accounts,
@@ -206,7 +209,8 @@ async def build_services(settings: Settings, running: Running, storage: Storage)
             ),
             platform=platform,
             polls=Polls(storage.database, seats, signer, storage.bus),
-            profiles=Profiles(storage.database, hashing, storage.bus),
+            portraits=portraits,
+            profiles=Profiles(storage.database, hashing, portraits, storage.bus),
             progress=progress,
             scheduling=scheduling,
             seats=seats,
@@ -215,7 +219,7 @@ async def build_services(settings: Settings, running: Running, storage: Storage)
             videos=Videos(
                 storage.database,
                 storage.objects,
-                Transcoder(settings.state.dir / "spool"),
+                transcoder,
                 TranscodingFailed,
                 secret=running.auth_secret,
             ),

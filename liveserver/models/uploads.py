@@ -94,6 +94,11 @@ class Upload:
         return [self.part_size] * whole + ([rest] if rest else [])
 
 
+def portrait_key(owner: UserId, upload: UploadId) -> str:
+    """Return where in the store the portrait lies that was made of an uploaded picture."""
+    return f"a/{owner}/{upload}.jpg"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedPart:
     """Where to PUT part `number`, exactly `size` bytes; `done` when it has arrived and needs no address."""

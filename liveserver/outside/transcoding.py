@@ -1,4 +1,4 @@
-"""Making a video playable, by the program liveserver.outside.hls in a process of its own."""
+"""Making videos playable and pictures portraits, by programs of this package in processes of their own."""
 
 import asyncio
 import contextlib
@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 _SECONDS_SILENT = 300.0  # a decoder that says nothing for so long hangs
+_SECONDS_TO_PORTRAIT = 30.0
 
 
 class TranscodingFailed(Exception):
-    """The video cannot be played; `reason` is a word for its owner."""
+    """The file cannot be used; `reason` is a word for its owner."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -65,6 +66,28 @@ class Transcoder:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+
+    async def portrait(self, source: Path, target: Path) -> None:
+        """Write a small square JPEG of a picture. Raises TranscodingFailed."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "liveserver.outside.portrait",
+            str(source),
+            str(target),
+            stdin=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        try:
+            status = await asyncio.wait_for(process.wait(), _SECONDS_TO_PORTRAIT)
+        except TimeoutError:
+            raise TranscodingFailed("took_too_long") from None
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+        if status != 0:
+            raise TranscodingFailed("broken_picture")
 
 
 async def _follow(

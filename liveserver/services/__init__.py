@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from liveserver.services.platform import Platform
     from liveserver.services.playback import Watching
     from liveserver.services.polls import Polls
+    from liveserver.services.portraits import Portraits
     from liveserver.services.profiles import Profiles
     from liveserver.services.progress import Progress
     from liveserver.services.scheduling import Scheduling
@@ -45,6 +46,7 @@ class Services:
     payments: "Payments"
     platform: "Platform"
     polls: "Polls"
+    portraits: "Portraits"
     profiles: "Profiles"
     progress: "Progress"
     scheduling: "Scheduling"

@@ -1,6 +1,7 @@
 """What people say of themselves, and the devices they are signed in on."""
 
 from collections.abc import Sequence
+from typing import Literal
 from uuid import UUID
 from zoneinfo import available_timezones
 
@@ -8,10 +9,11 @@ import nh3
 
 from liveserver.errors import BadCredentials, Invalid, NotFound
 from liveserver.models.accounts import DeviceLogin, InstructorProfile, Login, User
-from liveserver.models.ids import FamilyId
+from liveserver.models.ids import FamilyId, UploadId
 from liveserver.services import passwords
 from liveserver.services.accounts import tell_ended
 from liveserver.services.passwords import PasswordHashing
+from liveserver.services.portraits import Portraits
 from liveserver.storage import instructor_profiles, refresh_sessions, users
 from liveserver.storage.bus import Bus
 from liveserver.storage.postgres import Connection, Database
@@ -20,9 +22,10 @@ _BIO_TAGS = {"p", "br", "b", "strong", "i", "em", "ul", "ol", "li", "a"}
 
 
 class Profiles:
-    def __init__(self, database: Database, hashing: PasswordHashing, bus: Bus) -> None:
+    def __init__(self, database: Database, hashing: PasswordHashing, portraits: Portraits, bus: Bus) -> None:
         self._database = database
         self._hashing = hashing
+        self._portraits = portraits
         self._bus = bus
 
     async def change(
@@ -32,11 +35,13 @@ class Profiles:
         name: str | None,
         locale: str | None,
         timezone: str | None,
+        avatar: UploadId | Literal[""] | None,
         password: str | None,
         current_password: str | None,
     ) -> User:
         """Change what is given. A new password needs the present one and ends every other login.
 
+        `avatar` is an upload of one's own for that purpose, empty for none from now on.
         Raises BadCredentials, Invalid.
         """
         user = login.user
@@ -54,7 +59,9 @@ class Profiles:
             password_hash = await self._hashing.hash(password)
         ended: list[FamilyId] = []
         async with self._database.transaction() as conn:
-            await users.update(conn, user.id, name=name, locale=locale, timezone=timezone, avatar_key=None)
+            before = await users.lock(conn, user.id) or user
+            key = await self._portraits.chosen(conn, user, avatar) if avatar else avatar
+            await users.update(conn, user.id, name=name, locale=locale, timezone=timezone, avatar_key=key)
             if password_hash is not None:
                 await users.set_password_hash(conn, user.id, password_hash)
                 ended = await refresh_sessions.revoke_of_user(
@@ -62,6 +69,8 @@ class Profiles:
                 )
             changed = await _known(conn, user)
         await tell_ended(self._bus, user.id, ended)
+        if before.avatar_key is not None and changed.avatar_key != before.avatar_key:
+            await self._portraits.forget(before.avatar_key)
         return changed
 
     async def instructor(self, user: User) -> InstructorProfile:

@@ -36,7 +36,8 @@ from liveserver.storage import jobs, uploads, users
 from liveserver.storage.postgres import Database
 from liveserver.storage.s3 import ObjectStore
 
-PREPARE_VIDEO = "video.prepare"
+PREPARE_VIDEO, PREPARE_PORTRAIT = "video.prepare", "portrait.prepare"
+_PREPARED_BY = {Purpose.VIDEO: PREPARE_VIDEO, Purpose.AVATAR: PREPARE_PORTRAIT}
 _SECONDS_SIGNED = 600
 _HEAD, _TAIL = 64 << 10, 4 << 20
 _UNFINISHED_AFTER = timedelta(hours=24)
@@ -119,9 +120,9 @@ class Uploads:
                 return current or upload
             if failure is not None:
                 await uploads.set_status(conn, upload_id, UploadStatus.FAILED, failure)
-            elif upload.purpose is Purpose.VIDEO:
+            elif upload.purpose in _PREPARED_BY:
                 await uploads.set_status(conn, upload_id, UploadStatus.PROCESSING)
-                await jobs.enqueue(conn, PREPARE_VIDEO, {"upload": str(upload_id)})
+                await jobs.enqueue(conn, _PREPARED_BY[upload.purpose], {"upload": str(upload_id)})
             else:
                 await uploads.set_status(conn, upload_id, UploadStatus.READY)
             current = await uploads.by_id(conn, upload_id)

@@ -124,11 +124,11 @@ async def update(
     timezone: str | None,
     avatar_key: str | None,
 ) -> None:
-    """Change what is given; None leaves a column as it is."""
+    """Change what is given; None leaves a column as it is, an empty key takes the portrait away."""
     await conn.execute(
         "UPDATE users SET name = coalesce($2, name), locale = coalesce($3, locale),"
-        " timezone = coalesce($4, timezone), avatar_key = coalesce($5, avatar_key), updated_at = now()"
-        " WHERE id = $1",
+        " timezone = coalesce($4, timezone), avatar_key = nullif(coalesce($5, avatar_key), ''),"
+        " updated_at = now() WHERE id = $1",
         user_id,
         name,
         locale,

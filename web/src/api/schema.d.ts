@@ -187,6 +187,23 @@ export interface paths {
         patch: operations["change_my_account"];
         trace?: never;
     };
+    "/api/avatars/{user}/{picture}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show avatar */
+        get: operations["show_avatar"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/auth/sessions": {
         parameters: {
             query?: never;
@@ -1464,7 +1481,10 @@ export interface components {
          * @enum {string}
          */
         Role: "student" | "instructor" | "admin";
-        /** UserOut */
+        /**
+         * UserOut
+         * @description `avatarUrl` leads to a square picture of 256 pixels; it is another one after each change.
+         */
         UserOut: {
             /**
              * Id
@@ -1481,6 +1501,11 @@ export interface components {
             locale: string;
             /** Timezone */
             timezone: string;
+            /**
+             * Avatarurl
+             * @default null
+             */
+            avatarUrl: string | null;
             /**
              * Createdat
              * Format: date-time
@@ -1567,6 +1592,8 @@ export interface components {
         /**
          * UserPatch
          * @description A new `password` needs `currentPassword` and signs every other device out.
+         *
+         *     `avatar` is the id of a finished upload of yours with that purpose; empty takes the picture away.
          */
         UserPatch: {
             /**
@@ -1584,6 +1611,11 @@ export interface components {
              * @default null
              */
             timezone: string | null;
+            /**
+             * Avatar
+             * @default null
+             */
+            avatar: string | "" | null;
             /**
              * Password
              * @default null
@@ -4592,6 +4624,63 @@ export interface operations {
                 };
             };
             /** @description `busy`: The server is busy; `database_unavailable`: Not available now */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_avatar: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                user: string;
+                picture: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            302: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `token_expired`: The access token has expired; `token_invalid`: The access token does not count */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `account_disabled`: This account is disabled */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `not_found`: Not found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `database_unavailable`: Not available now */
             503: {
                 headers: {
                     [name: string]: unknown;
