@@ -60,7 +60,9 @@ class Profiles:
         ended: list[FamilyId] = []
         async with self._database.transaction() as conn:
             before = await users.lock(conn, user.id) or user
-            key = await self._portraits.chosen(conn, user, avatar) if avatar else avatar
+            key = None if avatar is None else ""
+            if avatar:
+                key = await self._portraits.chosen(conn, user, avatar)
             await users.update(conn, user.id, name=name, locale=locale, timezone=timezone, avatar_key=key)
             if password_hash is not None:
                 await users.set_password_hash(conn, user.id, password_hash)
