@@ -1,4 +1,4 @@
-"""The commands: serve, web, media, migrate, demo, openapi."""
+"""The commands: serve, web, media, migrate, rotate-keys, demo, openapi."""
 
 import argparse
 import asyncio
@@ -39,6 +39,11 @@ def _parser() -> argparse.ArgumentParser:
     media.add_argument("--index", type=int, default=0)
     media.set_defaults(run=_media)
     commands.add_parser("migrate", help="bring the database up to date").set_defaults(run=_migrate)
+    rotate = commands.add_parser("rotate-keys", help="publish a new signing key")
+    rotate.add_argument(
+        "--at-once", action="store_true", help="void the old ones within a minute: they leaked"
+    )
+    rotate.set_defaults(run=_rotate_keys)
     commands.add_parser("demo", help="prepare the demo school").set_defaults(run=_demo)
     commands.add_parser("openapi", help="print the OpenAPI document").set_defaults(run=_openapi)
     return parser
@@ -118,6 +123,26 @@ def _migrate(settings: Settings, _arguments: argparse.Namespace) -> int:
 
     applied = asyncio.run(migrate(_stores(settings).database_url))
     print("\n".join(applied) or "nothing to do")
+    return 0
+
+
+def _rotate_keys(settings: Settings, arguments: argparse.Namespace) -> int:
+    from liveserver.assembly import signing_keys  # noqa: PLC0415 - asyncpg is slow to load
+    from liveserver.storage.postgres import Database  # noqa: PLC0415 - same
+
+    async def rotate() -> None:
+        stores = _stores(settings)
+        database = await Database.open(stores.database_url, 2)
+        try:
+            await signing_keys(settings, stores, database).rotate(at_once=arguments.at_once)
+        finally:
+            await database.close()
+
+    if settings.auth.keys_dir:
+        print(f"liveserver: lay a new <kid>.pem into {settings.auth.keys_dir}", file=sys.stderr)
+        return 2
+    asyncio.run(rotate())
+    print("it signs " + ("now, and the others are void" if arguments.at_once else "in ten minutes"))
     return 0
 
 

@@ -60,6 +60,7 @@ async def run(settings: Settings, running: Running, port: int) -> None:
         await services.live_sessions.reconcile()
         owned.start(_reconcile(services), "reconcile")
         owned.start(services.platform.run(), "platform")
+        owned.start(services.keys.run(), "keys")
         owned.start(_remind(services), "remind")
         handlers = {
             PREPARE_VIDEO: services.videos.prepare,

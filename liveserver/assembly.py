@@ -21,6 +21,7 @@ from liveserver.services.classroom import Classroom
 from liveserver.services.courses import Courses
 from liveserver.services.curriculum import Curriculum
 from liveserver.services.enrollment import EnrollmentDesk
+from liveserver.services.keys import SigningKeys
 from liveserver.services.live_sessions import LiveSessions
 from liveserver.services.mailing import NOTIFY, Mailing
 from liveserver.services.moderation import Moderation
@@ -107,13 +108,9 @@ async def open_storage(settings: Settings, running: Running) -> AsyncIterator[St
 async def build_services(settings: Settings, running: Running, storage: Storage) -> AsyncIterator[Services]:
     """Build every activity of a process."""
     auth, live = settings.auth, settings.live
-    signer = TokenSigner(
-        storage.database,
-        secret=running.auth_secret,
-        keys_dir=auth.keys_dir,
-        access_seconds=auth.access_minutes * 60,
-    )
-    await signer.load()
+    keys = signing_keys(settings, running, storage.database)
+    await keys.load()
+    signer = TokenSigner(keys, access_seconds=auth.access_minutes * 60)
     hashing = PasswordHashing()
     throttle = Throttle(storage.redis)
     platform = Platform(storage.database, storage.bus)
@@ -194,6 +191,7 @@ async def build_services(settings: Settings, running: Running, storage: Storage)
             courses=Courses(storage.database, platform, notifications, classes),
             curriculum=Curriculum(storage.database, scheduling),
             enrollment=desk,
+            keys=keys,
             live_sessions=classes,
             mailing=mailing,
             moderation=Moderation(storage.database, seats, classes, storage.bus),
@@ -236,6 +234,16 @@ async def build_services(settings: Settings, running: Running, storage: Storage)
         )
     finally:
         hashing.close()
+
+
+def signing_keys(settings: Settings, running: Running, database: Database) -> SigningKeys:
+    auth = settings.auth
+    return SigningKeys(
+        database,
+        secret=running.auth_secret,
+        directory=auth.keys_dir,
+        rotate_after=timedelta(days=auth.rotate_days) if auth.rotate_days else None,
+    )
 
 
 def _payment_provider(settings: Settings) -> PaymentProvider | None:

@@ -109,6 +109,7 @@ class S3(Section):
 class Auth(Section):
     secret: str = Field(default="", repr=False)
     keys_dir: str = ""
+    rotate_days: Annotated[int, Field(ge=0)] = 90
     access_minutes: Annotated[int, Field(ge=5, le=15)] = 10
     refresh_idle_days: Positive = 14
     refresh_absolute_days: Positive = 60

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from liveserver.config import Running
 from liveserver.models.ids import uuid7
-from liveserver.services.tokens import unseal
+from liveserver.services.sealing import unseal
 from tests.product import PASSWORD, Product
 
 NAMESPACE = "/classroom"

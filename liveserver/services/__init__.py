@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from liveserver.services.courses import Courses
     from liveserver.services.curriculum import Curriculum
     from liveserver.services.enrollment import EnrollmentDesk
+    from liveserver.services.keys import SigningKeys
     from liveserver.services.live_sessions import LiveSessions
     from liveserver.services.mailing import Mailing
     from liveserver.services.moderation import Moderation
@@ -39,6 +40,7 @@ class Services:
     courses: "Courses"
     curriculum: "Curriculum"
     enrollment: "EnrollmentDesk"
+    keys: "SigningKeys"
     live_sessions: "LiveSessions"
     mailing: "Mailing"
     moderation: "Moderation"

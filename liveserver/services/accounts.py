@@ -28,7 +28,8 @@ from liveserver.models.ids import FamilyId, UserId
 from liveserver.services import passwords
 from liveserver.services.passwords import PasswordHashing
 from liveserver.services.platform import Platform
-from liveserver.services.tokens import TokenSigner, seal, unseal
+from liveserver.services.sealing import seal, unseal
+from liveserver.services.tokens import TokenSigner
 from liveserver.storage import refresh_sessions, users
 from liveserver.storage.bus import Bus
 from liveserver.storage.postgres import Connection, Database

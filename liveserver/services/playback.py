@@ -32,7 +32,8 @@ from liveserver.services.access import open_lesson
 from liveserver.services.notifications import Notifications
 from liveserver.services.platform import Platform
 from liveserver.services.progress import Progress
-from liveserver.services.tokens import TokenSigner, unseal
+from liveserver.services.sealing import unseal
+from liveserver.services.tokens import TokenSigner
 from liveserver.services.videos import CONTENT_KEY
 from liveserver.storage import lesson_progress, playbacks, uploads, users
 from liveserver.storage.postgres import Connection, Database

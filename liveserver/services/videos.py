@@ -12,7 +12,7 @@ import structlog
 
 from liveserver.models.ids import UploadId
 from liveserver.models.uploads import Rendition, Upload, UploadStatus, Video
-from liveserver.services.tokens import seal
+from liveserver.services.sealing import seal
 from liveserver.storage import uploads
 from liveserver.storage.jobs import Payload
 from liveserver.storage.postgres import Database

@@ -13,7 +13,7 @@ from liveserver.errors import NotFound
 from liveserver.models.accounts import User
 from liveserver.models.ids import WebhookId
 from liveserver.models.webhooks import RETRIES, Delivery, DeliveryStatus, Webhook, WebhookEvent
-from liveserver.services.tokens import seal, unseal
+from liveserver.services.sealing import seal, unseal
 from liveserver.storage import audit, jobs, webhooks
 from liveserver.storage.jobs import Payload
 from liveserver.storage.postgres import Connection, Database

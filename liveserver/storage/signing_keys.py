@@ -31,12 +31,24 @@ async def usable(conn: Connection) -> list[SealedKey]:
     ]
 
 
-async def insert_first(conn: Connection, kid: str, private_sealed: bytes) -> None:
-    """Store the first key; of several processes that start at once, one wins."""
+async def lock(conn: Connection) -> None:
+    """Let nobody else change the keys before this transaction ends; all go on reading."""
     await conn.execute("LOCK TABLE signing_keys IN EXCLUSIVE MODE")
+
+
+async def insert(conn: Connection, kid: str, private_sealed: bytes, active_from: datetime) -> None:
     await conn.execute(
-        "INSERT INTO signing_keys (kid, private_sealed, active_from)"
-        " SELECT $1, $2, now() WHERE NOT EXISTS (SELECT 1 FROM signing_keys)",
+        "INSERT INTO signing_keys (kid, private_sealed, active_from) VALUES ($1, $2, $3)",
         kid,
         private_sealed,
+        active_from,
+    )
+
+
+async def retire(conn: Connection, verify_until: datetime) -> None:
+    """Let every key there is verify no longer than that."""
+    await conn.execute(
+        "UPDATE signing_keys SET verify_until = least(verify_until, $1)"
+        " WHERE verify_until IS NULL OR verify_until > now()",
+        verify_until,
     )
