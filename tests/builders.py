@@ -1,8 +1,10 @@
 """Making people, courses and classes in a running product, as its clients would."""
 
 import asyncio
+import contextlib
 import itertools
 import secrets
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,9 +16,10 @@ import jwt
 import socketio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from liveserver.config import Running
+from liveserver.config import Running, Settings
 from liveserver.models.ids import uuid7
 from liveserver.services.sealing import unseal
+from liveserver.storage.s3 import ObjectStore
 from tests.product import PASSWORD, Product
 
 NAMESPACE = "/classroom"
@@ -85,6 +88,21 @@ class School:
             json = "json" in answer.content_type
             body = await answer.json(content_type=None) if json else await answer.text()
             return Answer(answer.status, body, answer.headers)
+
+    @contextlib.asynccontextmanager
+    async def store(self) -> AsyncIterator[ObjectStore]:
+        """The product's own object store, as an operator may look into it."""
+        running = Running.model_validate_json((self.product.state / "run.json").read_text())
+        s3 = Settings().s3
+        async with ObjectStore.open(
+            endpoint=running.s3_endpoint,
+            public_endpoint=s3.public_endpoint,
+            bucket=s3.bucket,
+            region=s3.region,
+            access_key=running.s3_access_key,
+            secret_key=running.s3_secret_key,
+        ) as store:
+            yield store
 
     # People
 

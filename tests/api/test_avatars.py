@@ -7,8 +7,6 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from liveserver.config import Running, Settings
-from liveserver.storage.s3 import ObjectStore
 from tests.builders import Person, School
 
 
@@ -42,15 +40,7 @@ async def _upload(school: School, who: Person, data: bytes) -> Any:
 
 
 async def _uploads_left(school: School, who: Person) -> list[str]:
-    running = Running.model_validate_json((school.product.state / "run.json").read_text())
-    async with ObjectStore.open(
-        endpoint=running.s3_endpoint,
-        public_endpoint="",
-        bucket=Settings().s3.bucket,
-        region=Settings().s3.region,
-        access_key=running.s3_access_key,
-        secret_key=running.s3_secret_key,
-    ) as store:
+    async with school.store() as store:
         return [*await store.list(f"u/{who.id}/")]
 
 

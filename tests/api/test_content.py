@@ -94,6 +94,20 @@ async def test_a_file_arrives_in_the_store_and_is_saved_under_its_arabic_name(sc
     assert "http" not in str({key: value for key, value in hidden.body.items() if key != "type"})
 
 
+async def test_the_store_refuses_a_link_whose_time_is_over(school: School) -> None:
+    owner, _, _, _ = await _course(school)
+    key = (await _upload(school, owner, "a.pdf", PDF))["contentUrl"]
+    async with school.store() as store:
+        read = await store.sign_get(key, seconds=1)
+        write = await store.sign_put(key, content_type=TYPES["pdf"], size=len(PDF), seconds=1)
+    async with school.client.get(read) as got:
+        assert got.status == 200
+    await asyncio.sleep(2.5)
+    async with school.client.get(read) as late:
+        assert late.status == 403
+    assert await _put(school, write, PDF, TYPES["pdf"]) == 403
+
+
 async def test_the_store_takes_exactly_what_was_signed(school: School) -> None:
     owner = await school.register("instructor")
     plan = (await _begin(school, owner, "a.pdf", len(PDF))).body
