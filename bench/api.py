@@ -27,11 +27,13 @@ from aiohttp import web
 
 from liveserver.config import Running
 from liveserver.models.courses import CourseSort
-from liveserver.storage import catalogue, courses
+from liveserver.models.ids import LiveSessionId, UserId
+from liveserver.storage import catalogue, courses, enrollments, live_sessions, users
 from liveserver.storage.redis_client import connect
 from liveserver.storage.seats import keys_of
 from tests.builders import Person, School
 from tests.product import Product, free_ports
+from tests.statements import Recording
 
 COURSES, USERS, ENROLLMENTS = 10_000, 100_000, 1_000_000
 CONNECTIONS = 16
@@ -142,7 +144,26 @@ async def measure(
 # The floor
 
 
-def _floor(port: int, url: str, redis_url: str, session: str, epoch: int) -> None:
+Statements = list[tuple[str, tuple[Any, ...]]]
+
+
+async def _asked_by_join(school: School, student: Person, session: str) -> Statements:
+    """Return what our join asks PostgreSQL, word for word."""
+    conn: Any = Recording(school.database)
+    user, at = UserId(UUID(student.id)), LiveSessionId(UUID(session))
+    family = await school.database.fetchval("SELECT id FROM refresh_families WHERE user_id = $1", user)
+    await users.login_state(conn, user, family)
+    row = await live_sessions.by_id(conn, at)
+    assert row is not None
+    await enrollments.is_enrolled(conn, user, row.course_id)
+    await live_sessions.is_banned(conn, at, user)
+    statements: Statements = conn.statements
+    return statements
+
+
+def _floor(
+    port: int, url: str, redis_url: str, session: str, epoch: int, joins: dict[str, Statements]
+) -> None:
     """A process with nothing but the statements, the script call and aiohttp."""
 
     async def serve() -> None:
@@ -168,18 +189,9 @@ def _floor(port: int, url: str, redis_url: str, session: str, epoch: int) -> Non
 
         async def join(request: web.Request) -> web.Response:
             user = request.query["user"]
-            async with pool.acquire() as conn, conn.transaction():
-                await conn.fetchrow(
-                    "SELECT u.id, f.revoked_at FROM users u JOIN refresh_families f ON f.user_id = u.id"
-                    " WHERE u.id = $1",
-                    UUID(user),
-                )
-                await conn.fetchrow(
-                    "SELECT id, status, seat_epoch FROM live_sessions WHERE id = $1", UUID(session)
-                )
-                await conn.fetchval(
-                    "SELECT 1 FROM enrollments WHERE student_id = $1 AND removed_at IS NULL", UUID(user)
-                )
+            async with pool.acquire() as conn:
+                for statement, arguments in joins[user]:
+                    await conn.fetchrow(statement, *arguments)
             await redis.fcall("seat_join", len(keys), *keys, str(epoch), user, "student", "0")
             return web.json_response({"ok": True})
 
@@ -223,8 +235,11 @@ async def figures(school: School, product: Product, seconds: float) -> dict[str,
     )
     running = Running.model_validate_json((product.state / "run.json").read_text())
     port = free_ports(1)
+    joins = {one.id: await _asked_by_join(school, one, session) for one in students}
     floor = multiprocessing.get_context("spawn").Process(
-        target=_floor, args=(port, running.database_url, running.redis_url, session, epoch), daemon=True
+        target=_floor,
+        args=(port, running.database_url, running.redis_url, session, epoch, joins),
+        daemon=True,
     )
     floor.start()
     await _listening(port)

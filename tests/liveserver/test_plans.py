@@ -1,7 +1,7 @@
 """The hottest statements use indexes: their plans are read, on tables large enough to matter."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,12 @@ import asyncpg
 import pytest
 
 from liveserver.embedded.postgres import Postgres
-from liveserver.models.courses import CourseSort
+from liveserver.models.accounts import UserFilter
+from liveserver.models.courses import CatalogueFilter, CourseSort
 from liveserver.models.ids import uuid7
-from liveserver.storage import catalogue, courses
+from liveserver.storage import catalogue, courses, enrollments, live_sessions, notifications, users
 from liveserver.storage.migrating import migrate
+from tests.statements import Recording
 
 _FILL = """
 INSERT INTO users (id, name, email, password_hash, role, status, locale, timezone)
@@ -61,56 +63,38 @@ def _scanned(plan: dict[str, Any]) -> set[str]:
     return found
 
 
-_BROWSE = [None, None, None, None, None, 21]
-HOT: dict[str, tuple[str, list[Any]]] = {
-    "catalogue, newest": (catalogue.BROWSE + catalogue.ORDERS[CourseSort.NEWEST], _BROWSE),
-    "catalogue, popular": (catalogue.BROWSE + catalogue.ORDERS[CourseSort.POPULAR], _BROWSE),
-    "catalogue, cheap": (catalogue.BROWSE + catalogue.ORDERS[CourseSort.PRICE_UP], _BROWSE),
-    "catalogue, search": (
-        catalogue.SEARCH + catalogue.ORDERS[CourseSort.RELEVANCE],
-        [*_BROWSE, "qwertyzxc"],
-    ),
-    "course": (courses.SELECT + " WHERE c.id = $1 AND ($2 OR c.deleted_at IS NULL)", ["courses", False]),
-    "login": (
-        "SELECT u.id FROM users u JOIN refresh_families f ON f.user_id = u.id WHERE u.id = $1 AND f.id = $2",
-        ["users", "refresh_families"],
-    ),
-    "enrolled": (
-        "SELECT 1 FROM enrollments WHERE student_id = $1 AND course_id = $2 AND removed_at IS NULL",
-        ["users", "courses"],
-    ),
-    "session": (
-        "SELECT v.id FROM live_sessions v JOIN courses c ON c.id = v.course_id WHERE v.id = $1",
-        ["live_sessions"],
-    ),
-    "open sessions": (
-        "SELECT v.id FROM live_sessions v WHERE v.status IN ('live', 'ending')",
-        [],
-    ),
-    "notifications": (
-        "SELECT id FROM notifications WHERE user_id = $1 ORDER BY id DESC LIMIT 20",
-        ["users"],
-    ),
-    "accounts": (
-        (
-            "SELECT id FROM users"
-            " WHERE search_fold(name || ' ' || email::text) LIKE '%' || like_literal($1) || '%'"
-        ),
-        ["u15555@"],
-    ),
+def _browsed(sort: CourseSort, words: str | None = None) -> Any:
+    return lambda conn, _: catalogue.find(conn, CatalogueFilter(words=words, sort=sort), after=None, limit=21)
+
+
+# What is asked of storage; `some` names an id out of the middle of each table.
+HOT: dict[str, Callable[[Any, dict[str, Any]], Awaitable[Any]]] = {
+    "catalogue, newest": _browsed(CourseSort.NEWEST),
+    "catalogue, popular": _browsed(CourseSort.POPULAR),
+    "catalogue, cheap": _browsed(CourseSort.PRICE_UP),
+    "catalogue, search": _browsed(CourseSort.RELEVANCE, "qwertyzxc"),
+    "course": lambda conn, some: courses.by_id(conn, some["courses"]),
+    "login": lambda conn, some: users.login_state(conn, some["users"], some["refresh_families"]),
+    "enrolled": lambda conn, some: enrollments.is_enrolled(conn, some["users"], some["courses"]),
+    "session": lambda conn, some: live_sessions.by_id(conn, some["live_sessions"]),
+    "open sessions": lambda conn, _: live_sessions.open_ones(conn),
+    "classes of a person": lambda conn, some: live_sessions.live_with(conn, some["users"]),
+    "notifications": lambda conn, some: notifications.of_user(conn, some["users"], before=None, limit=20),
+    "accounts": lambda conn, _: users.find(conn, UserFilter(words="u15555@"), before=None, limit=21),
 }
 _SMALL = {"co_instructors", "lessons", "sections"}
 
 
 @pytest.mark.parametrize("name", HOT)
 async def test_a_hot_statement_reads_no_large_table_from_end_to_end(tables: Any, name: str) -> None:
-    statement, wanted = HOT[name]
-    arguments = [
-        await tables.fetchval(f"SELECT id FROM {one} OFFSET 77 LIMIT 1")
-        if one in {"users", "courses", "refresh_families", "live_sessions"}
-        else one
-        for one in wanted
-    ]
-    raw = await tables.fetchval("EXPLAIN (FORMAT JSON) " + statement, *arguments)
-    plan = json.loads(raw)[0]["Plan"]
-    assert not _scanned(plan) - _SMALL, json.dumps(plan, indent=1)[:3000]
+    some = {
+        table: await tables.fetchval(f"SELECT id FROM {table} OFFSET 77 LIMIT 1")
+        for table in ("users", "courses", "refresh_families", "live_sessions")
+    }
+    recording = Recording(tables)
+    await HOT[name](recording, some)
+    assert recording.statements
+    for statement, arguments in recording.statements:
+        raw = await tables.fetchval("EXPLAIN (FORMAT JSON) " + statement, *arguments)
+        plan = json.loads(raw)[0]["Plan"]
+        assert not _scanned(plan) - _SMALL, json.dumps(plan, indent=1)[:3000]
