@@ -184,6 +184,10 @@ TEXTS: dict[str, dict[str, tuple[str, str]]] = {
         "en": ("The key stands for another request", "Use a new Idempotency-Key."),
         "ar": ("المفتاح مستخدم لطلب آخر", "استخدم Idempotency-Key جديدًا."),
     },
+    "checkout_expired": {
+        "en": ("The time to pay is over", "Nothing was charged. Begin the payment again."),
+        "ar": ("انتهت مهلة الدفع", "لم يُخصم شيء. ابدأ الدفع من جديد."),
+    },
     "in_flight": {
         "en": ("Being worked on", "Ask again in a moment."),
         "ar": ("قيد التنفيذ", "أعد الطلب بعد لحظات."),

@@ -113,9 +113,9 @@ async def build_services(settings: Settings, running: Running, storage: Storage)
     signer = TokenSigner(keys, access_seconds=auth.access_minutes * 60)
     hashing = PasswordHashing()
     throttle = Throttle(storage.redis)
-    platform = Platform(storage.database, storage.bus)
-    await platform.refresh()
     mailer = Mailer(settings.mail.smtp_url, settings.mail.sender) if settings.mail.smtp_url else None
+    platform = Platform(storage.database, storage.bus, has_mail=mailer is not None)
+    await platform.refresh()
     notifications = Notifications(storage.database, storage.bus, mailed_by=NOTIFY if mailer else None)
     mailing = Mailing(
         storage.database, mailer, hashing, throttle, storage.bus, address=settings.http.address()
@@ -188,7 +188,7 @@ async def build_services(settings: Settings, running: Running, storage: Storage)
             accounts=accounts,
             attendance=attendance,
             classroom=Classroom(storage.database, storage.ledger, presence, seats, storage.bus),
-            courses=Courses(storage.database, platform, notifications, classes),
+            courses=Courses(storage.database, platform, notifications, classes, seats),
             curriculum=Curriculum(storage.database, scheduling),
             enrollment=desk,
             keys=keys,

@@ -103,6 +103,9 @@ async def _course(conn: Connection, people: dict[str, User]) -> CourseId:
             "price": 0,
             "currency": "USD",
             "language": "en",
+            "sequential": False,
+            "late_after": 5,
+            "early_before": 5,
         },
     )
     section = await sections.insert(conn, course_id, "Getting started", None)

@@ -276,6 +276,12 @@ class KeyReused(Invalid):
     code = "idempotency_key_reused"
 
 
+class CheckoutExpired(Conflict):
+    """The time to pay this order is over: order again, with another key."""
+
+    code = "checkout_expired"
+
+
 class InFlight(Conflict):
     """The same request is being worked on: ask again in a moment."""
 

@@ -33,6 +33,7 @@ class User:
     created_at: datetime
     avatar_key: str | None = None
     email_verified_at: datetime | None = None
+    awaits_confirmation: bool = False  # registered while addresses were to be confirmed, and did not yet
 
     @property
     def is_disabled(self) -> bool:

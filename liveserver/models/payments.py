@@ -1,10 +1,14 @@
 """Orders, coupons, and what payment providers tell."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from liveserver.models.ids import CouponId, CourseId, OrderId, UserId
+
+PAYABLE_FOR = timedelta(hours=1)  # from when on the provider lets nobody pay
+_TO_PAY = timedelta(minutes=10)  # who is sent there has at least so long
+_OPENED_WITHIN = timedelta(minutes=12)
 
 
 class OrderStatus(StrEnum):
@@ -39,6 +43,11 @@ class Order:
     checkout_url: str | None
     created_at: datetime
     paid_at: datetime | None
+
+    def is_dead(self, now: datetime) -> bool:
+        """Say whether nobody can pay it any more: its checkout is over, or it was never opened."""
+        life = PAYABLE_FOR if self.checkout_url is not None else _OPENED_WITHIN
+        return self.status is OrderStatus.CREATED and now - self.created_at > life - _TO_PAY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

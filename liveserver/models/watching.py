@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from liveserver.models.ids import LessonId, PlaybackId, UploadId, UserId
 
@@ -9,7 +10,7 @@ Range = tuple[float, float]
 FASTEST = 4.0  # playback rate
 LONGEST_OFFLINE = 2 * 3600.0  # seconds between two beats that are credited
 OFFLINE_AFTER = 300.0
-_SLACK = 2.0  # seconds a beat may be late or early
+SLACK = 2.0  # seconds a beat may be late or early
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,15 @@ class Playback:
     user_id: UserId | None
     lesson_id: LessonId
     upload_id: UploadId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """What a student has watched of a video, when it was last credited, and the allowance left from then."""
+
+    ranges: Sequence[Range]
+    credited_at: datetime | None
+    left: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +76,12 @@ def without(ranges: Sequence[Range], known: Sequence[Range]) -> list[Range]:
     return fresh
 
 
-def allowance(elapsed: float, rate: float) -> float:
-    """Return how many seconds can have been watched since the last beat: no faster than time passes."""
-    return (min(max(elapsed, 0.0), LONGEST_OFFLINE) + _SLACK) * min(max(rate, 0.0), FASTEST)
+def allowance(elapsed: float, rate: float, left: float) -> float:
+    """Return how many seconds can have been watched since the last beat: no faster than time passes.
+
+    `left` is what was not used of the beat before, at most SLACK seconds of it: beats come early and late.
+    """
+    return min(max(elapsed, 0.0), LONGEST_OFFLINE) * min(max(rate, 0.0), FASTEST) + min(max(left, 0.0), SLACK)
 
 
 def credited(

@@ -119,6 +119,7 @@ class Accounts:
                 status=AccountStatus.PENDING if pending else AccountStatus.ACTIVE,
                 locale=locale,
                 timezone="UTC",
+                awaits_confirmation=settings.verify_email,
             )
             if settings.verify_email:
                 await self._write_to(conn, user, email)
@@ -150,12 +151,11 @@ class Accounts:
             (_FAILED_LOGINS_ADDRESS, 5),
             (_FAILED_LOGINS_GLOBAL, 5),
         )
-        waits = [
-            await self._throttle.hit(*counter, limit=limit, minutes=minutes)
-            for counter, (limit, minutes) in zip(counters, limits, strict=True)
-        ]
-        if max(waits):
-            raise TooMany(retryAfter=max(waits))
+        for counter, (limit, minutes) in zip(counters, limits, strict=True):
+            # The narrowest refuses first: who is refused there must not use up what everybody shares.
+            wait = await self._throttle.hit(*counter, limit=limit, minutes=minutes)
+            if wait:
+                raise TooMany(retryAfter=wait)
         try:
             user, password_hash = known = await self._verified(email, password)
         except BadCredentials:
@@ -166,7 +166,7 @@ class Accounts:
         await self._uncount(counters)
         if user.is_disabled:
             raise AccountDisabled
-        if self._platform.current.verify_email and user.email_verified_at is None:
+        if self._platform.current.verify_email and user.awaits_confirmation:
             raise EmailUnverified
         if self._hashing.needs_rehash(password_hash):
             password_hash = await self._hashing.hash(password)

@@ -21,6 +21,7 @@ from liveserver.models.notifications import NotificationKind
 from liveserver.services.live_sessions import LiveSessions
 from liveserver.services.notifications import Notifications
 from liveserver.services.platform import Platform
+from liveserver.services.seats import Seats
 from liveserver.storage import audit, catalogue, courses, enrollments, lessons, live_sessions, sections, users
 from liveserver.storage.postgres import Connection, Database
 
@@ -29,12 +30,18 @@ Tree = list[tuple[Section, list[Lesson]]]
 
 class Courses:
     def __init__(
-        self, database: Database, platform: Platform, notifications: Notifications, classes: LiveSessions
+        self,
+        database: Database,
+        platform: Platform,
+        notifications: Notifications,
+        classes: LiveSessions,
+        seats: Seats,
     ) -> None:
         self._database = database
         self._platform = platform
         self._notifications = notifications
         self._classes = classes
+        self._seats = seats
 
     async def create(self, instructor: User, **facts: Unpack[CourseFacts]) -> Course:
         """Begin a draft that belongs to the caller."""
@@ -169,9 +176,11 @@ class Courses:
             await courses.add_co_instructor(conn, course_id, user_id)
 
     async def remove_co_instructor(self, owner: User, course_id: CourseId, user_id: UserId) -> None:
+        """End somebody's part in a course, in a class of it that runs as well; again changes nothing."""
         async with self._database.transaction() as conn:
             await self._owned(conn, owner, course_id)
             await courses.remove_co_instructor(conn, course_id, user_id)
+        await self._seats.evict(user_id, course_id)
 
     async def _owned(self, conn: Connection, owner: User, course_id: CourseId) -> Course:
         course = await taught(conn, owner, course_id, lock=True)

@@ -79,6 +79,7 @@ class Moderation:
                 if heir is None or heir.role is not Role.INSTRUCTOR or heir.is_disabled or heir.id == user_id:
                     raise Invalid(("reassignTo", "not_an_instructor"))
                 moved = await courses.reassign(conn, user_id, reassign_to)
+            await courses.end_co_instructing(conn, user_id)
             await users.set_role(conn, user_id, role)
             ended = await refresh_sessions.revoke_of_user(conn, user_id, "role_changed")
             await audit.write(

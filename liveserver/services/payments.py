@@ -10,6 +10,7 @@ import structlog
 
 from liveserver.errors import (
     AlreadyOwned,
+    CheckoutExpired,
     CouponInvalid,
     CouponTaken,
     InFlight,
@@ -83,7 +84,7 @@ class Payments:
 
         The price is the course's, the coupon's percent off. The same idempotency key, or an order that is
         still open, is the same order. Raises NotFound, AlreadyOwned, Removed, NothingToPay, CouponInvalid,
-        KeyReused, InFlight, PaymentsOff, ProviderDown.
+        KeyReused, CheckoutExpired, InFlight, PaymentsOff, ProviderDown.
         """
         if self._provider is None:
             raise PaymentsOff
@@ -111,8 +112,10 @@ class Payments:
             if same is not None:
                 if same.course_id != course.id:
                     raise KeyReused
+                if same.is_dead(datetime.now(UTC)):
+                    raise CheckoutExpired
                 if same.status is OrderStatus.FAILED:
-                    raise ProviderDown
+                    raise CheckoutExpired if same.checkout_url else ProviderDown
                 return _payable(same)
         enrollment = await enrollments.of_student(conn, student.id, course.id)
         if enrollment is not None and enrollment.removed_at is None:
@@ -120,7 +123,15 @@ class Payments:
         if enrollment is not None and await enrollments.removed_by(conn, enrollment.id) != "refund":
             raise Removed
         open_order = await orders.open_of(conn, student.id, course.id)
+        if open_order is not None and open_order.is_dead(datetime.now(UTC)):
+            await self._give_up(conn, open_order)
+            return None
         return _payable(open_order) if open_order is not None else None
+
+    async def _give_up(self, conn: Connection, order: Order) -> None:
+        """Nobody will pay it; money that comes all the same still opens the course."""
+        await orders.set_status(conn, order.id, OrderStatus.FAILED)
+        await coupons.give_back(conn, order.id)
 
     async def _place(
         self, conn: Connection, student: User, course: Course, code: str | None, key: str | None
@@ -156,8 +167,7 @@ class Payments:
             checkout = await self._provider.begin(order, email=student.email, back=back)
         except ProviderDown:
             async with self._database.transaction() as conn:
-                await orders.set_status(conn, order.id, OrderStatus.FAILED)
-                await coupons.give_back(conn, order.id)
+                await self._give_up(conn, order)
             raise
         async with self._database.transaction() as conn:
             await orders.set_checkout(conn, order.id, checkout)
@@ -245,7 +255,7 @@ class Payments:
         self, conn: Connection, order: Order, event: PaymentEvent
     ) -> tuple[list[str], Order | None]:
         """Money went back, in part or whole; with all of it the access ends, the history stays."""
-        if event.kind is EventKind.REFUNDED:
+        if event.kind is EventKind.REFUNDED and order.status is not OrderStatus.HELD:
             before = await orders.entered(conn, order.id, "refund")
             if event.amount > before:
                 await orders.enter(conn, order, "refund", event.amount - before)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 
 import structlog
 
-from liveserver.errors import Unavailable
+from liveserver.errors import Invalid, Unavailable
 from liveserver.models.accounts import User
 from liveserver.storage import audit, platform_settings
 from liveserver.storage.bus import Bus, Happening
@@ -46,9 +46,10 @@ _NAMES = {
 class Platform:
     """Keeps the settings at hand: read again every two seconds, and at once when a process changed them."""
 
-    def __init__(self, database: Database, bus: Bus) -> None:
+    def __init__(self, database: Database, bus: Bus, *, has_mail: bool) -> None:
         self._database = database
         self._bus = bus
+        self._has_mail = has_mail
         self._changed = asyncio.Event()
         self.current = PlatformSettings()
         bus.listen(self._happened)
@@ -75,7 +76,9 @@ class Platform:
                 _log.warning("platform.unavailable", code=error.code)
 
     async def change(self, admin: User, given: Mapping[str, bool | int]) -> PlatformSettings:
-        """Set what is given, note old and new in the audit log, tell every process."""
+        """Set what is given, note old and new in the audit log, tell every process. Raises Invalid."""
+        if given.get("verify_email") and not self._has_mail:
+            raise Invalid(("verifyEmail", "needs_mail"))  # nobody could confirm
         async with self._database.transaction() as conn:
             await platform_settings.lock(conn)
             default = {_in_json(name): value for name, value in asdict(PlatformSettings()).items()}

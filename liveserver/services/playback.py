@@ -20,6 +20,7 @@ from liveserver.models.ids import LessonId, PlaybackId, UploadId
 from liveserver.models.uploads import Rendition, Upload, UploadStatus, Video
 from liveserver.models.watching import (
     OFFLINE_AFTER,
+    SLACK,
     Descriptor,
     Playback,
     Range,
@@ -191,18 +192,22 @@ class Watching:
             video = await uploads.video(conn, playback.upload_id)
             if video is None or not opened.as_student:
                 raise NotFound
-            known = await lesson_progress.lock_watched(conn, student.id, lesson_id)
+            before = await lesson_progress.lock_watched(conn, student.id, lesson_id)
+            known = union(before.ranges)
             believed: list[Range] = []
             if seq > last.seq:
-                elapsed = (datetime.now(UTC) - last.at).total_seconds()
-                allowed = allowance(elapsed, rate)
+                # Time passes once for a student, however many players they have open.
+                since = max(last.at, before.credited_at or last.at)
+                elapsed = (datetime.now(UTC) - since).total_seconds()
+                allowed = allowance(elapsed, rate, before.left)
                 believed = credited(ranges, known, allowed=allowed, duration=video.duration)
+                left = min(SLACK, allowed - length(believed))
                 known = union([*known, *believed])
                 await playbacks.beat(
                     conn, playback_id, seq, length(believed), _LEASE, offline=elapsed > OFFLINE_AFTER
                 )
                 at = min(max(position, 0.0), video.duration)
-                await lesson_progress.set_watched(conn, student.id, lesson_id, known, at)
+                await lesson_progress.set_watched(conn, student.id, lesson_id, known, at, left=left)
             enough = 100 * length(known) / video.duration >= self._platform.current.completion_percent
             if enough:
                 keys = await self._progress.note_completed(conn, student.id, opened.lesson, opened.course)

@@ -165,9 +165,9 @@ class Progress:
 
     async def _require_threshold(self, conn: Connection, student: User, lesson: Lesson) -> None:
         settings = self._platform.current
-        if lesson.type is LessonType.VIDEO and lesson.duration:
+        if lesson.type is LessonType.VIDEO and lesson.content_url is not None:
             mark = (await lesson_progress.of_course(conn, student.id, lesson.course_id)).get(lesson.id)
-            percent = int(100 * (mark.watched if mark else 0) / lesson.duration)
+            percent = int(100 * (mark.watched if mark else 0) / lesson.duration) if lesson.duration else 0
             if (mark is None or mark.completed_at is None) and percent < settings.completion_percent:
                 raise ThresholdNotReached(percent=percent, required=settings.completion_percent)
         if lesson.type is LessonType.LIVE:

@@ -357,9 +357,12 @@ class Seats:
         """
         await self._bus.publish("right.ended", user=str(user_id))
         async with self._database.connection() as conn:
-            running = await live_sessions.live_with(conn, user_id)
+            if course_id is None:
+                running = await live_sessions.live_with(conn, user_id)
+            else:  # who has lost the right is not found by it
+                running = await live_sessions.of_course(conn, course_id)
         for session in running:
-            if course_id is not None and session.course_id != course_id:
+            if session.status is not SessionStatus.LIVE:
                 continue
             try:
                 fence = await self._ledger.kick(session.id, session.seat_epoch, user_id, ban=False)

@@ -16,6 +16,7 @@ SELECT = """
         (SELECT count(*) FROM lessons l JOIN sections s ON s.id = l.section_id
             WHERE s.course_id = c.id AND l.deleted_at IS NULL AND s.deleted_at IS NULL AND l.published)
             AS lesson_count,
+        u.role = 'instructor' AS owner_teaches,
         ARRAY(SELECT o.user_id FROM co_instructors o WHERE o.course_id = c.id) AS co_instructors
     FROM courses c JOIN users u ON u.id = c.instructor_id
 """
@@ -44,21 +45,32 @@ def of_row(row: asyncpg.Record) -> Course:
         approved_at=row["approved_at"],
         edited_at=row["edited_at"],
         deleted_at=row["deleted_at"],
-        staff=frozenset({row["instructor_id"], *row["co_instructors"]}),
+        staff=staff_of(row),
     )
 
 
+def staff_of(row: asyncpg.Record) -> frozenset[UserId]:
+    """Return who teaches a course: an owner who is no instructor any more does not."""
+    owner = {row["instructor_id"]} if row["owner_teaches"] else set()
+    return frozenset({*owner, *row["co_instructors"]})
+
+
 async def insert(conn: Connection, instructor: UserId, facts: CourseFacts) -> CourseId:
-    """Add a draft; what is not said is the table's default. A title and a currency must be said."""
-    said = {name: value for name, value in facts.items() if value is not None}
+    """Add a draft; everything must be said of it."""
     course = CourseId(uuid7())
-    columns = ", ".join(said)  # the names of CourseFacts, never a caller's
-    places = ", ".join(f"${n}" for n in range(3, 3 + len(said)))
     await conn.execute(
-        f"INSERT INTO courses (id, instructor_id, status, {columns}) VALUES ($1, $2, 'draft', {places})",
+        "INSERT INTO courses (id, instructor_id, status, title, description, price, currency, language,"
+        " sequential, late_after, early_before) VALUES ($1, $2, 'draft', $3, $4, $5, $6, $7, $8, $9, $10)",
         course,
         instructor,
-        *said.values(),
+        facts["title"],
+        facts["description"],
+        facts["price"],
+        facts["currency"],
+        facts["language"],
+        facts["sequential"],
+        facts["late_after"],
+        facts["early_before"],
     )
     return course
 
@@ -79,13 +91,21 @@ async def lock(conn: Connection, course_id: CourseId, *, deleted: bool = False) 
 
 async def update(conn: Connection, course_id: CourseId, facts: CourseFacts) -> None:
     """Change what is said."""
-    said = {name: value for name, value in facts.items() if value is not None}
-    changes = "".join(f"{name} = ${n}, " for n, name in enumerate(said, 2))  # the names of CourseFacts
     await conn.execute(
-        f"UPDATE courses SET {changes}version = version + 1, edited_at = now(), updated_at = now()"
-        " WHERE id = $1",
+        "UPDATE courses SET title = coalesce($2, title), description = coalesce($3, description),"
+        " price = coalesce($4, price), currency = coalesce($5, currency), language = coalesce($6, language),"
+        " sequential = coalesce($7, sequential), late_after = coalesce($8, late_after),"
+        " early_before = coalesce($9, early_before), version = version + 1, edited_at = now(),"
+        " updated_at = now() WHERE id = $1",
         course_id,
-        *said.values(),
+        facts.get("title"),
+        facts.get("description"),
+        facts.get("price"),
+        facts.get("currency"),
+        facts.get("language"),
+        facts.get("sequential"),
+        facts.get("late_after"),
+        facts.get("early_before"),
     )
 
 
@@ -196,6 +216,11 @@ async def add_co_instructor(conn: Connection, course_id: CourseId, user_id: User
         course_id,
         user_id,
     )
+
+
+async def end_co_instructing(conn: Connection, user_id: UserId) -> None:
+    """Take somebody off every course of others."""
+    await conn.execute("DELETE FROM co_instructors WHERE user_id = $1", user_id)
 
 
 async def remove_co_instructor(conn: Connection, course_id: CourseId, user_id: UserId) -> bool:

@@ -7,7 +7,7 @@ import asyncpg
 
 from liveserver.models.ids import CourseId, LessonId, UserId
 from liveserver.models.progress import LessonMark
-from liveserver.models.watching import Range
+from liveserver.models.watching import Range, Watched
 from liveserver.storage.postgres import Connection
 
 
@@ -77,32 +77,43 @@ async def recount(conn: Connection, course_id: CourseId) -> None:
     )
 
 
-async def lock_watched(conn: Connection, student: UserId, lesson_id: LessonId) -> list[Range]:
+async def lock_watched(conn: Connection, student: UserId, lesson_id: LessonId) -> Watched:
     """Return what a student has watched of a video, locked, so that what is added to it is."""
     await conn.execute(
         "INSERT INTO lesson_progress (student_id, lesson_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
         student,
         lesson_id,
     )
-    watched = await conn.fetchval(
-        "SELECT watched FROM lesson_progress WHERE student_id = $1 AND lesson_id = $2 FOR UPDATE",
+    row = await conn.fetchrow(
+        "SELECT watched, credited_at, credit_left FROM lesson_progress"
+        " WHERE student_id = $1 AND lesson_id = $2 FOR UPDATE",
         student,
         lesson_id,
     )
-    return [(float(one.lower), float(one.upper)) for one in watched or []]
+    assert row is not None  # noqa: S101 - inserted above
+    ranges = [(float(one.lower), float(one.upper)) for one in row["watched"] or []]
+    return Watched(ranges=ranges, credited_at=row["credited_at"], left=row["credit_left"])
 
 
 async def set_watched(
-    conn: Connection, student: UserId, lesson_id: LessonId, watched: Sequence[Range], position: float
+    conn: Connection,
+    student: UserId,
+    lesson_id: LessonId,
+    watched: Sequence[Range],
+    position: float,
+    *,
+    left: float,
 ) -> None:
     await conn.execute(
         "UPDATE lesson_progress SET watched = $3, watched_seconds = $4, position_seconds = $5,"
-        " content_changed = false, updated_at = now() WHERE student_id = $1 AND lesson_id = $2",
+        " credited_at = now(), credit_left = $6, content_changed = false, updated_at = now()"
+        " WHERE student_id = $1 AND lesson_id = $2",
         student,
         lesson_id,
         [asyncpg.Range(Decimal(f"{start:.3f}"), Decimal(f"{end:.3f}")) for start, end in watched],
         sum(end - start for start, end in watched),
         position,
+        left,
     )
 
 

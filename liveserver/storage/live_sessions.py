@@ -8,6 +8,7 @@ import asyncpg
 from liveserver.models.attendance import Thresholds
 from liveserver.models.ids import CourseId, LessonId, LiveSessionId, UserId, uuid7
 from liveserver.models.live_sessions import LiveSession, Plan, Provider, SessionStatus
+from liveserver.storage.courses import staff_of
 from liveserver.storage.postgres import Connection
 
 _SELECT = """
@@ -17,8 +18,9 @@ _SELECT = """
         c.status = 'approved' AND c.deleted_at IS NULL AS course_is_public,
         coalesce(v.late_after, c.late_after) AS late_after,
         coalesce(v.early_before, c.early_before) AS early_before,
+        t.role = 'instructor' AS owner_teaches,
         ARRAY(SELECT o.user_id FROM co_instructors o WHERE o.course_id = c.id) AS co_instructors
-    FROM live_sessions v JOIN courses c ON c.id = v.course_id
+    FROM live_sessions v JOIN courses c ON c.id = v.course_id JOIN users t ON t.id = c.instructor_id
 """
 
 
@@ -42,7 +44,7 @@ def _session(row: asyncpg.Record) -> LiveSession:
         started_at=row["started_at"],
         ended_at=row["ended_at"],
         seat_epoch=row["seat_epoch"],
-        staff=frozenset({row["instructor_id"], *row["co_instructors"]}),
+        staff=staff_of(row),
         course_is_public=row["course_is_public"],
         thresholds=Thresholds(
             late_after=timedelta(minutes=row["late_after"]),

@@ -77,8 +77,12 @@ async def by_key(conn: Connection, student: UserId, key: str) -> Order | None:
 
 
 async def open_of(conn: Connection, student: UserId, course_id: CourseId) -> Order | None:
+    """Return the order that is to be paid or waits for somebody to look at it."""
     row = await conn.fetchrow(
-        _SELECT + " WHERE o.student_id = $1 AND o.course_id = $2 AND o.status = 'created'", student, course_id
+        _SELECT + " WHERE o.student_id = $1 AND o.course_id = $2 AND o.status IN ('created', 'held')"
+        " ORDER BY o.status = 'held' DESC, o.id DESC LIMIT 1",
+        student,
+        course_id,
     )
     return _order(row) if row else None
 

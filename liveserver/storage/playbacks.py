@@ -75,7 +75,8 @@ async def beat(
 ) -> None:
     await conn.execute(
         "UPDATE playbacks SET beat_at = now(), beat_seq = $2, credited = credited + $3,"
-        " offline = offline OR $5, alive_until = greatest(alive_until, now() + $4) WHERE id = $1",
+        " offline = offline OR $5, alive_until = CASE WHEN alive_until > now()"
+        " THEN greatest(alive_until, now() + $4) ELSE alive_until END WHERE id = $1",
         playback_id,
         seq,
         credited,

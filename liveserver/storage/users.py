@@ -11,7 +11,7 @@ from liveserver.storage.postgres import Connection
 
 _COLUMNS = (
     "id, name, email, role, status, locale, timezone, token_version, created_at, avatar_key,"
-    " email_verified_at"
+    " email_verified_at, awaits_confirmation"
 )
 
 
@@ -28,6 +28,7 @@ def _user(row: asyncpg.Record) -> User:
         created_at=row["created_at"],
         avatar_key=row["avatar_key"],
         email_verified_at=row["email_verified_at"],
+        awaits_confirmation=row["awaits_confirmation"],
     )
 
 
@@ -41,11 +42,12 @@ async def insert(
     status: AccountStatus,
     locale: str,
     timezone: str,
+    awaits_confirmation: bool = False,
 ) -> User | None:
     """Return the new user, or None when the e-mail is taken."""
     row = await conn.fetchrow(
-        "INSERT INTO users (id, name, email, password_hash, role, status, locale, timezone)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (email) DO NOTHING"
+        "INSERT INTO users (id, name, email, password_hash, role, status, locale, timezone,"
+        " awaits_confirmation) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (email) DO NOTHING"
         f" RETURNING {_COLUMNS}",
         uuid7(),
         name,
@@ -55,6 +57,7 @@ async def insert(
         status,
         locale,
         timezone,
+        awaits_confirmation,
     )
     return _user(row) if row else None
 
@@ -80,7 +83,9 @@ async def set_password_hash(conn: Connection, user_id: UserId, password_hash: st
 
 async def set_email_verified(conn: Connection, user_id: UserId) -> None:
     await conn.execute(
-        "UPDATE users SET email_verified_at = coalesce(email_verified_at, now()) WHERE id = $1", user_id
+        "UPDATE users SET email_verified_at = coalesce(email_verified_at, now()),"
+        " awaits_confirmation = false WHERE id = $1",
+        user_id,
     )
 
 
@@ -95,7 +100,7 @@ async def login_state(
     """Return the user and when the login was revoked; None when either is unknown."""
     row = await conn.fetchrow(
         "SELECT u.id, u.name, u.email, u.role, u.status, u.locale, u.timezone, u.token_version,"
-        " u.created_at, u.avatar_key, u.email_verified_at, f.revoked_at"
+        " u.created_at, u.avatar_key, u.email_verified_at, u.awaits_confirmation, f.revoked_at"
         " FROM users u JOIN refresh_families f ON f.user_id = u.id"
         " WHERE u.id = $1 AND f.id = $2",
         user_id,

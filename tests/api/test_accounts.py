@@ -8,7 +8,9 @@ from typing import Any
 
 import jwt
 import pytest
+import redis
 
+from liveserver.config import Running
 from tests.builders import School
 from tests.product import PASSWORD
 
@@ -84,6 +86,20 @@ async def test_a_burst_of_guesses_meets_the_limit(school: School) -> None:
     statuses = sorted(answer.status for answer in answers)
     assert statuses == [401] * 10 + [429] * 10
     assert all(int(answer.headers["Retry-After"]) > 0 for answer in answers if answer.status == 429)
+
+
+async def test_who_is_refused_uses_up_nothing_of_what_others_share(school: School) -> None:
+    running = Running.model_validate_json((school.product.state / "run.json").read_text())
+    store = redis.Redis(unix_socket_path=running.redis_url.removeprefix("unix://"), decode_responses=True)
+
+    def shared() -> int:
+        return sum(int(str(store.get(key) or 0)) for key in store.scan_iter("throttle:login-all:*"))
+
+    before, email = shared(), (await _register(school)).body["user"]["email"]
+    for _ in range(30):
+        await school.call("POST", "/api/auth/login", json={"email": email, "password": "wrong-one"})
+    assert shared() - before == 10
+    store.close()
 
 
 async def test_successful_logins_never_count(school: School) -> None:

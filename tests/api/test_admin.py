@@ -142,3 +142,9 @@ async def test_courses_that_wait_for_a_review_come_first(school: School) -> None
     first_other = next(n for n, status in enumerate(seen) if status != "pending")
     assert "pending" in seen[:first_other]
     assert "pending" not in seen[first_other:]
+
+
+async def test_addresses_are_not_to_be_confirmed_where_no_mail_is_sent(school: School) -> None:
+    admin = await school.login("admin@example.com")
+    answer = await school.call("PATCH", "/api/admin/settings", admin, json={"verifyEmail": True})
+    assert (answer.status, answer.body["errors"]) == (422, [{"field": "verifyEmail", "code": "needs_mail"}])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.builders import Person, School
+from tests.builders import Person, School, until
 
 
 async def _tree(school: School, who: Person, course: str) -> Any:
@@ -312,3 +312,36 @@ async def test_a_removed_student_is_out_at_once_and_comes_back_only_when_allowed
     assert (await school.call("PUT", f"{path}/{student.id}", owner)).status == 204
     assert (await school.join(student, session)).status == 200
     assert (await school.call("GET", f"/api/courses/{course}")).body["studentCount"] == 1
+
+
+async def test_who_helps_no_more_leaves_the_class_that_runs_too(school: School) -> None:
+    owner, helper = await school.register("instructor"), await school.register("instructor")
+    course = await school.course(owner)
+    named = f"/api/instructor/courses/{course}/co-instructors/{helper.id}"
+    assert (await school.call("PUT", named, owner)).status == 204
+    session = await school.session(owner, course)
+    socket = await school.enter(helper, session, process=1)
+    await until(lambda: socket.heard("welcome"))
+    assert (await school.call("DELETE", named, owner)).status == 204
+    await until(lambda: not socket.client.connected, 2)
+    assert (await school.join(helper, session)).status == 404
+
+
+async def test_who_teaches_no_more_is_a_student_like_any_other(school: School) -> None:
+    admin = await school.login("admin@example.com")
+    owner, former = await school.register("instructor"), await school.register("instructor")
+    own, helped = await school.course(former), await school.course(owner)
+    path = f"/api/instructor/courses/{helped}/co-instructors/{former.id}"
+    assert (await school.call("PUT", path, owner)).status == 204
+    session = await school.session(owner, helped)
+    role = {"role": "student"}
+    # A class that runs with them must end first; then they are one of many.
+    assert (await school.call("PATCH", f"/api/admin/users/{former.id}/role", admin, json=role)).status == 409
+    assert (await school.call("POST", f"/api/live-sessions/{session}/end", owner)).status == 200
+    assert (await school.call("PATCH", f"/api/admin/users/{former.id}/role", admin, json=role)).status == 200
+    former = await school.login(former.email)
+    later = await school.session(owner, helped)
+    assert (await school.join(former, later)).code == "not_enrolled"
+    section = (await school.call("GET", f"/api/courses/{own}/sections")).body[0]
+    lesson = await school.call("GET", f"/api/lessons/{section['lessons'][0]['id']}", former)
+    assert lesson.code == "not_enrolled", "not even what was theirs"

@@ -188,6 +188,34 @@ async def test_an_idempotency_key_is_one_order(shop: School) -> None:
     assert (reused.status, reused.code) == (422, "idempotency_key_reused")
 
 
+async def test_an_order_nobody_paid_in_time_gives_way_to_a_new_one(shop: School, stripe: FakeStripe) -> None:
+    _, student, course = await _ware(shop)
+    first = (await _buy(shop, student, course, "late-1")).body
+    life = int(stripe.asked[-1]["expires_at"]) - time.time()
+    assert 3500 < life <= 3600
+    await shop.database.execute(
+        "UPDATE orders SET created_at = created_at - interval '51 minutes' WHERE id = $1", first["id"]
+    )
+    late = await _buy(shop, student, course, "late-1")
+    assert (late.status, late.code) == (409, "checkout_expired")
+    second = await _buy(shop, student, course, "late-2")
+    assert (second.status, second.body["id"] != first["id"]) == (201, True)
+    # Who paid the first in its last minutes is in, and is not charged twice without anybody noticing.
+    await _tell(shop, "checkout.session.completed", _paid(first))
+    assert await _is_in(shop, student, course)
+
+
+async def test_an_order_whose_checkout_was_never_opened_does_not_block_for_ever(shop: School) -> None:
+    _, student, course = await _ware(shop)
+    first = (await _buy(shop, student, course)).body
+    await shop.database.execute("UPDATE orders SET checkout_url = NULL WHERE id = $1", first["id"])
+    assert (await _buy(shop, student, course)).code == "in_flight"
+    await shop.database.execute(
+        "UPDATE orders SET created_at = created_at - interval '3 minutes' WHERE id = $1", first["id"]
+    )
+    assert (await _buy(shop, student, course)).status == 201
+
+
 async def test_a_provider_that_is_down_leaves_nothing_behind(shop: School, stripe: FakeStripe) -> None:
     _, student, course = await _ware(shop)
     stripe.down = True
@@ -244,6 +272,14 @@ async def test_what_is_not_what_was_asked_is_held(shop: School, amount: int, cur
     assert not await _is_in(shop, student, course)
     status = await shop.database.fetchval("SELECT status FROM orders WHERE id = $1", order["id"])
     assert status == "held"
+    again = (await _buy(shop, student, course)).body
+    assert (again["id"], again["status"], again.get("checkoutUrl")) == (order["id"], "held", None)
+    await _tell(shop, "charge.refunded", _refunded(order, amount))
+    entries = await shop.database.fetchval(
+        "SELECT count(*) FROM ledger_entries WHERE order_id = $1", order["id"]
+    )
+    assert entries == 0, "what was never earned is not given back"
+    assert (await _buy(shop, student, course)).status == 201
 
 
 @pytest.mark.parametrize("wrong", [{"secret": "other"}, {"at": -301}, {"tail": " "}])

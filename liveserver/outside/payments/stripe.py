@@ -8,7 +8,7 @@ import stripe
 
 from liveserver.errors import BadSignature, ProviderDown
 from liveserver.models.ids import OrderId
-from liveserver.models.payments import Checkout, EventKind, Order, PaymentEvent
+from liveserver.models.payments import PAYABLE_FOR, Checkout, EventKind, Order, PaymentEvent
 
 _TOLERANCE = 300  # seconds a signature is good for
 _KINDS = {
@@ -38,6 +38,7 @@ class Stripe:
             session = await self._client.v1.checkout.sessions.create_async(
                 {
                     "mode": "payment",
+                    "expires_at": int((order.created_at + PAYABLE_FOR).timestamp()),
                     "client_reference_id": str(order.id),
                     "customer_email": email,
                     "success_url": f"{back}?paid=1",
