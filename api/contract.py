@@ -376,6 +376,14 @@ def client_address(http: web.Request) -> str:
     return address[:64]
 
 
+def is_secure(http: web.Request) -> bool:
+    """Say whether the caller speaks https, to us or to a proxy we trust."""
+    if http.secure:
+        return True
+    said = http.headers.get("X-Forwarded-Proto", "").strip().lower()
+    return said == "https" and _is_trusted(http.remote or "", http.app[TRUSTED_PROXIES])
+
+
 def _is_trusted(address: str, trusted: tuple[str, ...]) -> bool:
     try:
         ip = ipaddress.ip_address(address)

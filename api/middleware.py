@@ -11,7 +11,7 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from api.contract import LOGIN, MalformedJson, UnsupportedMedia
+from api.contract import LOGIN, MalformedJson, UnsupportedMedia, is_secure
 from api.texts import text
 from liveserver.errors import (
     BadOffer,
@@ -84,7 +84,7 @@ async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse
         if request.path.startswith("/api"):
             response.headers.setdefault("Content-Security-Policy", _API_POLICY)
             response.headers.setdefault("Cache-Control", "no-store")
-        if request.secure:
+        if is_secure(request):
             response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
         response.headers["X-Request-Id"] = request[REQUEST_ID]
     return response

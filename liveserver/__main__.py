@@ -1,4 +1,4 @@
-"""The commands: serve, web, media, migrate, rotate-keys, demo, openapi."""
+"""The commands: serve, web, media, migrate, create-admin, rotate-keys, demo, openapi."""
 
 import argparse
 import asyncio
@@ -39,6 +39,9 @@ def _parser() -> argparse.ArgumentParser:
     media.add_argument("--index", type=int, default=0)
     media.set_defaults(run=_media)
     commands.add_parser("migrate", help="bring the database up to date").set_defaults(run=_migrate)
+    admin = commands.add_parser("create-admin", help="make an account an admin, or make one")
+    admin.add_argument("email")
+    admin.set_defaults(run=_create_admin)
     rotate = commands.add_parser("rotate-keys", help="publish a new signing key")
     rotate.add_argument(
         "--at-once", action="store_true", help="void the old ones within a minute: they leaked"
@@ -123,6 +126,22 @@ def _migrate(settings: Settings, _arguments: argparse.Namespace) -> int:
 
     applied = asyncio.run(migrate(_stores(settings).database_url))
     print("\n".join(applied) or "nothing to do")
+    return 0
+
+
+def _create_admin(settings: Settings, arguments: argparse.Namespace) -> int:
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 - only here
+
+    from api.scalars import Email  # noqa: PLC0415 - the other commands need no routes
+    from liveserver import first_admin  # noqa: PLC0415 - asyncpg is slow to load
+
+    try:
+        email = TypeAdapter(Email).validate_python(arguments.email)
+    except ValidationError:
+        print(f"liveserver: {arguments.email} is no e-mail address", file=sys.stderr)
+        return 2
+    password = asyncio.run(first_admin.appoint(_stores(settings), email))
+    print(f"{email} is an admin" + (f", password {password}" if password else " and signs in anew"))
     return 0
 
 

@@ -35,6 +35,10 @@ _SECONDS_BETWEEN_REMINDERS = 10.0
 _log = structlog.get_logger()
 
 
+class Draining(Exception):
+    """The process stops: it finishes what it has and takes nothing new."""
+
+
 async def run(settings: Settings, running: Running, port: int) -> None:
     """Serve until SIGTERM or SIGINT. The port opens once a class can be held."""
     stop = asyncio.Event()
@@ -74,15 +78,15 @@ async def run(settings: Settings, running: Running, port: int) -> None:
         runner = web.AppRunner(app, access_log=None, keepalive_timeout=60, shutdown_timeout=3)
         await runner.setup()
         site = web.TCPSite(runner, settings.http.host, port, ssl_context=_tls(settings), backlog=2048)
-        admin = await _open_admin(settings, storage, rooms)
+        admin = await _open_admin(settings, storage, rooms, stop, port - settings.http.port)
         try:
             await site.start()
             _log.info("web.ready", port=port)
             await stop.wait()
         finally:
-            await admin.cleanup()
             await telling.drain()
             await runner.cleanup()
+            await admin.cleanup()
             owned.cancel()
 
 
@@ -173,7 +177,11 @@ async def _remind(services: Services) -> None:
             _log.exception("remind.internal")
 
 
-async def _open_admin(settings: Settings, storage: Storage, rooms: Rooms) -> web.AppRunner:
+async def _open_admin(
+    settings: Settings, storage: Storage, rooms: Rooms, stop: asyncio.Event, number: int
+) -> web.AppRunner:
+    """Open the operator's listener of the host's web process of that number."""
+
     async def redis_answers() -> None:
         await storage.redis.ping()
 
@@ -181,16 +189,22 @@ async def _open_admin(settings: Settings, storage: Storage, rooms: Rooms) -> web
         if not rooms.connected:
             raise ConnectionError
 
+    async def still_serves() -> None:
+        if stop.is_set():
+            raise Draining
+
     checks = {
         "postgres": storage.database.ping,
         "redis": redis_answers,
         "store": storage.objects.ping,
         "media": workers_answer,
+        "serving": still_serves,
     }
     runner = web.AppRunner(api.operator.application(checks), access_log=None)
     await runner.setup()
     if settings.http.admin_port:
-        await web.TCPSite(runner, settings.http.admin_host, settings.http.admin_port).start()
+        port = settings.http.admin_port + number
+        await web.TCPSite(runner, settings.http.admin_host, port).start()
     return runner
 
 

@@ -24,6 +24,7 @@ from liveserver.embedded.postgres import Postgres
 from liveserver.embedded.process import Child
 from liveserver.embedded.seaweed import Seaweed
 from liveserver.embedded.valkey import Valkey
+from liveserver.outside.transcoding import Transcoder
 from liveserver.storage.migrating import migrate
 
 _SECONDS_TO_READY = 60.0
@@ -98,6 +99,8 @@ class Supervisor:
         http, media = self._settings.http, self._settings.media
         for n in range(http.processes):
             _try_bind(socket.SOCK_STREAM, http.host, http.port, n, "http.port")
+            if http.admin_port:
+                _try_bind(socket.SOCK_STREAM, http.admin_host, http.admin_port, n, "http.admin_port")
         for n in range(media.worker_count()):
             if media.udp_port:
                 _try_bind(socket.SOCK_DGRAM, media.host, media.udp_port, n, "media.udp_port")
@@ -110,6 +113,7 @@ class Supervisor:
         await migrate(running.database_url)
         if self._with_demo:
             await demo.prepare(self._settings, running)
+        Transcoder(self._settings.state.dir / "spool").clear()
         for n in range(running.workers):
             await self._keep(f"media-{n}", partial(self._ours, "media", "--index", str(n)))
         for n in range(self._settings.http.processes):

@@ -22,7 +22,7 @@ class TranscodingFailed(Exception):
 
 
 class Transcoder:
-    """Runs one conversion at a time for each call; `spool` is emptied when it begins and after each."""
+    """Runs one conversion at a time for each call; `spool` is emptied when the host starts and after each."""
 
     def __init__(self, spool: Path) -> None:
         self.spool = spool

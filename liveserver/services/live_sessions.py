@@ -77,7 +77,6 @@ class LiveSessions:
             key = f"session_started:{session_id}"
             if started:
                 await self._webhooks.emit(conn, WebhookEvent.SESSION_STARTED, **facts_of(session))
-            if started and session.course_is_public:
                 await self._notifications.tell_students(
                     conn,
                     session.course_id,
@@ -101,11 +100,10 @@ class LiveSessions:
         """Close the class for everybody, once; one that never started becomes cancelled."""
         async with self._database.transaction() as conn:
             session = await lock_own(conn, instructor, session_id)
-            if session.status is SessionStatus.SCHEDULED:
-                return await self.call_off(conn, session, "by_instructor")
-            if session.status in {SessionStatus.ENDED, SessionStatus.CANCELLED}:
-                return session
-        return await self._end(session, "by_instructor")
+            called_off = session.status is SessionStatus.SCHEDULED
+            if called_off:
+                session = await self.call_off(conn, session, "by_instructor")
+        return await self._closed(session, "by_instructor", called_off=called_off)
 
     async def end_as_moderation(self, session_id: LiveSessionId) -> LiveSession:
         """Close somebody's class for an admin; one that has not begun is called off."""
@@ -113,23 +111,31 @@ class LiveSessions:
             session = await live_sessions.lock(conn, session_id)
             if session is None:
                 raise NotFound
-            if session.status is SessionStatus.SCHEDULED:
-                return await self.call_off(conn, session, "by_admin")
-            if session.status in {SessionStatus.ENDED, SessionStatus.CANCELLED}:
-                return session
-        return await self._end(session, "by_admin")
+            called_off = session.status is SessionStatus.SCHEDULED
+            if called_off:
+                session = await self.call_off(conn, session, "by_admin")
+        return await self._closed(session, "by_admin", called_off=called_off)
+
+    async def _closed(self, session: LiveSession, reason: str, *, called_off: bool) -> LiveSession:
+        """End a class that runs; one that is over already, or was just called off, stays as it is."""
+        if called_off:
+            await self._notifications.push(cancelled_key(session.id))
+        if session.status in {SessionStatus.ENDED, SessionStatus.CANCELLED}:
+            return session
+        return await self._end(session, reason)
 
     async def call_off(self, conn: Connection, session: LiveSession, reason: str) -> LiveSession:
-        """Cancel a class that has not begun, in the caller's transaction, and tell its students."""
+        """Cancel a class that has not begun, in the caller's transaction, and tell its students; push
+        `cancelled_key` when that is done.
+        """
         await live_sessions.mark_cancelled(conn, session.id, reason)
-        if session.course_is_public:
-            await self._notifications.tell_students(
-                conn,
-                session.course_id,
-                NotificationKind.SESSION_CANCELLED,
-                f"session_cancelled:{session.id}",
-                **facts_of(session),
-            )
+        await self._notifications.tell_students(
+            conn,
+            session.course_id,
+            NotificationKind.SESSION_CANCELLED,
+            cancelled_key(session.id),
+            **facts_of(session),
+        )
         return await known(conn, session.id)
 
     async def ended_among(self, session_ids: set[LiveSessionId]) -> set[LiveSessionId]:
@@ -161,8 +167,7 @@ class LiveSessions:
 
     async def _reconcile(self, session: LiveSession, now: datetime) -> None:
         if session.is_missed(now):
-            async with self._database.transaction() as conn:
-                await live_sessions.mark_cancelled(conn, session.id, "missed")
+            await self._call_off_missed(session.id)
             return
         if session.status is SessionStatus.ENDING or session.is_over_time(now):
             await self._end(session, "time_is_up")
@@ -184,6 +189,14 @@ class LiveSessions:
         if totals.maximum != session.max_students:
             await self.match_maximum(session.id)
         await self._attendance.drain(session.id)
+
+    async def _call_off_missed(self, session_id: LiveSessionId) -> None:
+        async with self._database.transaction() as conn:
+            session = await live_sessions.lock(conn, session_id)
+            if session is None or not session.is_missed(datetime.now(UTC)):
+                return
+            await self.call_off(conn, session, "missed")
+        await self._notifications.push(cancelled_key(session_id))
 
     def _begin_rebuild(self, session: LiveSession) -> None:
         if session.id not in self._rebuilding:
@@ -293,3 +306,8 @@ async def known(conn: Connection, session_id: LiveSessionId) -> LiveSession:
     if session is None:
         raise NotFound
     return session
+
+
+def cancelled_key(session_id: LiveSessionId) -> str:
+    """Return under which key students are told that a class will not be."""
+    return f"session_cancelled:{session_id}"

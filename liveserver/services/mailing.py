@@ -114,13 +114,14 @@ class Mailing:
         if self._mailer is None:
             return
         while True:
+            # One at a time: what fails in between costs one mail, and the job goes on with the others.
             async with self._database.transaction() as conn:
-                batch = await notifications.take_unmailed(conn, payload["key"], limit=50)
-            if not batch:
+                taken = await notifications.take_unmailed(conn, payload["key"])
+            if taken is None:
                 return
-            for told, email, locale in batch:
-                title, body = words_of(told, locale)
-                await self._mailer.send(email, title, f"{body}\n\n{self._address}\n")
+            told, email, locale = taken
+            title, body = words_of(told, locale)
+            await self._mailer.send(email, title, f"{body}\n\n{self._address}\n")
 
 
 def _digest(token: str) -> bytes:

@@ -15,7 +15,7 @@ from liveserver.models.live_sessions import LiveSession, Plan, Provider, Session
 from liveserver.models.notifications import NotificationKind
 from liveserver.services.class_access import readable
 from liveserver.services.courses import taught
-from liveserver.services.live_sessions import LiveSessions, facts_of, known, lock_own
+from liveserver.services.live_sessions import LiveSessions, cancelled_key, facts_of, known, lock_own
 from liveserver.services.notifications import Notifications
 from liveserver.services.platform import Platform
 from liveserver.storage import lessons, live_sessions
@@ -97,14 +97,13 @@ class Scheduling:
             conn, course_id, plan, host=instructor.id, lesson_id=lesson_id
         )
         session = await known(conn, session_id)
-        if session.course_is_public:
-            await self._notifications.tell_students(
-                conn,
-                course_id,
-                NotificationKind.SESSION_SCHEDULED,
-                f"session_scheduled:{session_id}",
-                **facts_of(session),
-            )
+        await self._notifications.tell_students(
+            conn,
+            course_id,
+            NotificationKind.SESSION_SCHEDULED,
+            f"session_scheduled:{session_id}",
+            **facts_of(session),
+        )
         return session
 
     async def tell_planned(self, session: LiveSession) -> None:
@@ -144,7 +143,7 @@ class Scheduling:
             await live_sessions.update(conn, session_id, after)
             changed = [key for key, name in _TOLD.items() if getattr(before, name) != getattr(after, name)]
             session = await known(conn, session_id)
-            if changed and session.status is SessionStatus.SCHEDULED and session.course_is_public:
+            if changed and session.status is SessionStatus.SCHEDULED:
                 key = await self._notifications.tell_students(
                     conn,
                     session.course_id,
@@ -170,7 +169,7 @@ class Scheduling:
             if session.status is not SessionStatus.SCHEDULED:
                 raise WrongState(state=session.shown_status)
             session = await self._classes.call_off(conn, session, "by_instructor")
-        await self._notifications.push(f"session_cancelled:{session_id}")
+        await self._notifications.push(cancelled_key(session_id))
         return session
 
     async def remind(self) -> None:

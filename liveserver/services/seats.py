@@ -41,7 +41,7 @@ from liveserver.services.accounts import Accounts
 from liveserver.services.attendance import Attendance
 from liveserver.services.class_access import readable
 from liveserver.services.tokens import TokenSigner
-from liveserver.storage import live_sessions, users
+from liveserver.storage import enrollments, live_sessions, users
 from liveserver.storage.bus import Bus
 from liveserver.storage.postgres import Connection, Database
 from liveserver.storage.presence import Presence
@@ -243,7 +243,14 @@ class Seats:
         except StaleEpoch as error:
             raise SeatsRebuilt(epoch=error.current) from error
         await self._attendance.seen(session_id, [user for user, _ in held if user not in lost])
-        return lost
+        # Who lost the right while the ledger or the bus was away is found here.
+        async with self._database.connection() as conn:
+            strangers = await enrollments.strangers(conn, session_id, [user for user, _ in held])
+            session = await live_sessions.by_id(conn, session_id)
+        if session is not None:
+            for user in strangers:
+                await self.evict(user, session.course_id)
+        return lost | set(strangers)
 
     async def reassert(self, seat: Seat, epoch: int, *, conn_id: str, node: str) -> Seat | None:
         """After a rebuild: say that this person really is here. None when the seat could not be kept."""

@@ -184,13 +184,18 @@ async def intervals(
 
 
 async def percent_of_lesson(conn: Connection, student: UserId, lesson_id: LessonId) -> int:
-    """Return which share of the best attended ended class of a lesson somebody was there, whole percent."""
+    """Return which share of the best attended ended class of a lesson somebody was there, whole percent.
+
+    Of a class held elsewhere all that is known is who opened its address: they were there.
+    """
     percent: int = await conn.fetchval(
         "SELECT coalesce(max(share), 0)::integer FROM ("
         " SELECT floor(100 * extract(epoch FROM sum(a.left_at - a.joined_at))"
         " / greatest(extract(epoch FROM v.ended_at - v.started_at), 1)) AS share"
         " FROM live_sessions v JOIN attendance_intervals a ON a.session_id = v.id"
-        " WHERE v.lesson_id = $2 AND v.status = 'ended' AND a.user_id = $1 GROUP BY v.id) AS classes",
+        " WHERE v.lesson_id = $2 AND v.status = 'ended' AND a.user_id = $1 GROUP BY v.id"
+        " UNION ALL SELECT 100 FROM live_sessions v JOIN link_visits l ON l.session_id = v.id"
+        " WHERE v.lesson_id = $2 AND l.user_id = $1) AS classes",
         student,
         lesson_id,
     )

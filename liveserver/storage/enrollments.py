@@ -1,12 +1,13 @@
 """Table enrollments: one row per student and course, for ever."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
 import asyncpg
 
 from liveserver.models.courses import EnrolledStudent, Enrollment
-from liveserver.models.ids import CourseId, EnrollmentId, UserId, uuid7
+from liveserver.models.ids import CourseId, EnrollmentId, LiveSessionId, UserId, uuid7
 from liveserver.storage.postgres import Connection
 
 _COLUMNS = "id, student_id, course_id, progress, created_at, removed_at"
@@ -105,6 +106,20 @@ async def of_course(
         )
         for row in rows
     ]
+
+
+async def strangers(conn: Connection, session_id: LiveSessionId, users: Sequence[UserId]) -> list[UserId]:
+    """Return who of these neither studies nor teaches in the course of a class."""
+    rows = await conn.fetch(
+        "SELECT p.id FROM unnest($2::uuid[]) AS p (id), live_sessions v JOIN courses c ON c.id = v.course_id"
+        " WHERE v.id = $1 AND c.instructor_id <> p.id"
+        " AND NOT EXISTS (SELECT 1 FROM enrollments e WHERE e.student_id = p.id"
+        " AND e.course_id = v.course_id AND e.removed_at IS NULL)"
+        " AND NOT EXISTS (SELECT 1 FROM co_instructors o WHERE o.course_id = c.id AND o.user_id = p.id)",
+        session_id,
+        list(users),
+    )
+    return [row["id"] for row in rows]
 
 
 async def is_enrolled(conn: Connection, student: UserId, course_id: CourseId) -> bool:

@@ -242,11 +242,11 @@ async def live_with(conn: Connection, user_id: UserId) -> list[LiveSession]:
 
 
 async def starting_before(conn: Connection, at: datetime) -> list[LiveSession]:
-    """Return the scheduled classes of public courses that begin before a time and not long ago."""
+    """Return the scheduled classes that begin before a time and not long ago."""
     rows = await conn.fetch(
         _SELECT
         + " WHERE v.status = 'scheduled' AND v.start_time < $1 AND v.start_time > now() - interval '1 hour'"
-        " AND c.status = 'approved' AND c.deleted_at IS NULL",
+        " AND c.deleted_at IS NULL",
         at,
     )
     return [_session(row) for row in rows]

@@ -60,19 +60,18 @@ async def told(conn: Connection, key: str, users: Sequence[UserId]) -> list[Noti
     return [_notification(row) for row in rows]
 
 
-async def take_unmailed(conn: Connection, key: str, *, limit: int) -> list[tuple[Notification, str, str]]:
-    """Return notifications nobody has mailed yet with e-mail and language, marked as mailed: a mail goes out
+async def take_unmailed(conn: Connection, key: str) -> tuple[Notification, str, str] | None:
+    """Return a notification nobody has mailed yet with e-mail and language, marked as mailed: a mail goes out
     at most once, also when it is interrupted.
     """
-    rows = await conn.fetch(
+    row = await conn.fetchrow(
         "UPDATE notifications n SET mailed_at = now() FROM users u WHERE u.id = n.user_id AND n.id IN ("
-        " SELECT id FROM notifications WHERE key = $1 AND mailed_at IS NULL ORDER BY id LIMIT $2"
+        " SELECT id FROM notifications WHERE key = $1 AND mailed_at IS NULL ORDER BY id LIMIT 1"
         " FOR UPDATE SKIP LOCKED) RETURNING n.id, n.user_id, n.kind, n.facts, n.created_at, n.read_at,"
         " u.email, u.locale",
         key,
-        limit,
     )
-    return [(_notification(row), row["email"], row["locale"]) for row in rows]
+    return (_notification(row), row["email"], row["locale"]) if row else None
 
 
 async def of_user(

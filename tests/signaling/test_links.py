@@ -4,6 +4,7 @@ import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import aiohttp
 
@@ -123,3 +124,19 @@ async def _seats_taken(school: School, who: Person, session: str, count: int) ->
             return
         await asyncio.sleep(0.1)
     raise AssertionError(f"{status} where {count} should be taken")
+
+
+async def test_who_lost_the_right_unheard_is_out_at_the_next_renewal(school: School) -> None:
+    teacher, student = await school.register("instructor"), await school.register()
+    course = await school.course(teacher)
+    await school.enroll([student], course)
+    session = await school.session(teacher, course)
+    socket = await school.enter(student, session)
+    await until(lambda: socket.heard("welcome"))
+    # As if the ledger and the bus had been away when it happened.
+    await school.database.execute(
+        "UPDATE enrollments SET removed_at = now() WHERE student_id = $1", UUID(student.id)
+    )
+    await until(lambda: not socket.client.connected, 12)
+    taken = (await school.call("GET", f"/api/live-sessions/{session}/status", teacher)).body["seats"]["taken"]
+    assert taken == 0
