@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import Field, StringConstraints
 
 from api.contract import Reply, Request, if_match, route
-from api.courses import CourseOut, CoursePage, LessonOut, SectionOut, page
+from api.courses import CourseOut, LessonOut, SectionOut
 from api.paging import CursorQuery, cut, decode, encode
 from api.scalars import Body, Instant, Money, Out, PageQuery, Prose, Title, Whole
 from api.sheets import sheet
@@ -80,6 +80,11 @@ class OwnCourse(CourseOut):
     co_instructor_ids: list[UserId]
 
 
+class OwnCoursePage(Out):
+    items: list[OwnCourse]
+    next_cursor: CourseId | None = None
+
+
 class CourseTree(OwnCourse):
     sections: list[OwnSection]
 
@@ -114,11 +119,12 @@ async def create_course(request: Request, body: CourseIn) -> OwnCourse:
 
 
 @route("GET", "/api/instructor/courses", roles=_INSTRUCTOR)
-async def list_own_courses(request: Request, query: OwnCoursesQuery) -> CoursePage:
+async def list_own_courses(request: Request, query: OwnCoursesQuery) -> OwnCoursePage:
     found = await request.services.courses.taught_by(
         request.user, status=query.status, deleted=query.deleted, before=query.cursor, limit=query.limit + 1
     )
-    return page(found, query.limit)
+    items, last = cut(found, query.limit)
+    return OwnCoursePage(items=[_own(request, one) for one in items], next_cursor=last.id if last else None)
 
 
 @route("GET", "/api/instructor/courses/{course}", roles=_INSTRUCTOR)

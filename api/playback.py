@@ -6,7 +6,7 @@ from aiohttp import web
 from pydantic import Field, StringConstraints
 
 from api.contract import Request, route
-from api.scalars import Body, Out, Query, Whole
+from api.scalars import Body, Instant, Out, Query, Whole
 from liveserver.errors import (
     Locked,
     NoContent,
@@ -48,7 +48,7 @@ class FileOut(Out):
 
 class PlaybackOut(Out):
     """`manifestUrl` is HLS; its addresses are this playback's own and end with it. `watermark` is to be shown
-    over the picture; `resumeAt` and `duration` are in seconds, `expiresIn` in seconds from now.
+    over the picture; `resumeAt` and `duration` are in seconds. Ask anew before `expiresAt`.
     """
 
     playback_id: PlaybackId
@@ -57,7 +57,7 @@ class PlaybackOut(Out):
     watermark: str
     resume_at: float
     duration: float
-    expires_in: int
+    expires_at: Instant
 
 
 class BeatIn(Body):
@@ -202,7 +202,7 @@ def _descriptor(one: Descriptor) -> PlaybackOut:
         watermark=one.watermark,
         resume_at=one.resume_at,
         duration=one.duration,
-        expires_in=one.expires_in,
+        expires_at=one.expires_at,
     )
 
 

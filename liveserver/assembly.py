@@ -179,6 +179,7 @@ async def build_services(settings: Settings, running: Running, storage: Storage)
         max_duration=live.max_duration_minutes,
         max_students=live.max_students,
     )
+    courses = Courses(storage.database, platform, notifications, classes, seats)
     desk = EnrollmentDesk(storage.database, seats, notifications, webhooks)
     progress = Progress(storage.database, platform, notifications, webhooks, documents)
     transcoder = Transcoder(settings.state.dir / "spool")
@@ -188,8 +189,8 @@ async def build_services(settings: Settings, running: Running, storage: Storage)
             accounts=accounts,
             attendance=attendance,
             classroom=Classroom(storage.database, storage.ledger, presence, seats, storage.bus),
-            courses=Courses(storage.database, platform, notifications, classes, seats),
-            curriculum=Curriculum(storage.database, scheduling),
+            courses=courses,
+            curriculum=Curriculum(storage.database, scheduling, courses),
             enrollment=desk,
             keys=keys,
             live_sessions=classes,

@@ -43,6 +43,7 @@ class Order:
     checkout_url: str | None
     created_at: datetime
     paid_at: datetime | None
+    coupon: str | None  # its code
 
     def is_dead(self, now: datetime) -> bool:
         """Say whether nobody can pay it any more: its checkout is over, or it was never opened."""

@@ -42,7 +42,7 @@ class Descriptor:
     watermark: str
     resume_at: float
     duration: float
-    expires_in: int
+    expires_at: datetime
 
 
 def union(ranges: Sequence[Range]) -> list[Range]:

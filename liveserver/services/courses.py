@@ -18,7 +18,7 @@ from liveserver.models.courses import CatalogueFilter, Course, CourseFacts, Cour
 from liveserver.models.ids import CourseId, SectionId, UserId
 from liveserver.models.live_sessions import SessionStatus
 from liveserver.models.notifications import NotificationKind
-from liveserver.services.live_sessions import LiveSessions
+from liveserver.services.live_sessions import LiveSessions, cancelled_key
 from liveserver.services.notifications import Notifications
 from liveserver.services.platform import Platform
 from liveserver.services.seats import Seats
@@ -132,9 +132,14 @@ class Courses:
                 raise NotOwner
             require_version(course.version, version)
             await courses.update(conn, course_id, facts)
-            if self._platform.current.review_edits and course.status is CourseStatus.APPROVED:
-                await courses.set_status(conn, course_id, CourseStatus.PENDING)
+            await self.note_edit(conn, course)
             return await known(conn, course_id)
+
+    async def note_edit(self, conn: Connection, course: Course) -> None:
+        """What visitors saw of a course is not what was reviewed; with reviewEdits it waits for a review."""
+        await courses.touch(conn, course.id)
+        if self._platform.current.review_edits and course.status is CourseStatus.APPROVED:
+            await courses.set_status(conn, course.id, CourseStatus.PENDING)
 
     async def delete(self, owner: User, course_id: CourseId) -> None:
         """Take a course out of sight; everything of it is kept, and its planned classes are cancelled.
@@ -144,12 +149,12 @@ class Courses:
         keys = []
         async with self._database.transaction() as conn:
             course = await self._owned(conn, owner, course_id)
-            for session in await live_sessions.of_course(conn, course_id):
+            for session in await live_sessions.lock_of_course(conn, course_id):
                 if session.status in {SessionStatus.LIVE, SessionStatus.ENDING}:
                     raise SessionLive(sessionId=str(session.id))
                 if session.status is SessionStatus.SCHEDULED:
                     await self._classes.call_off(conn, session, "course_deleted")
-                    keys.append(f"session_cancelled:{session.id}")
+                    keys.append(cancelled_key(session.id))
             await courses.set_deleted(conn, course_id, deleted=True)
             await audit.write(conn, owner.id, "course.deleted", course_id, title=course.title)
         for key in keys:

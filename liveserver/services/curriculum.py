@@ -10,7 +10,7 @@ from liveserver.models.ids import CourseId, LessonId, LiveSessionId, SectionId
 from liveserver.models.live_sessions import Plan, SessionStatus
 from liveserver.models.uploads import Upload, UploadStatus
 from liveserver.services.access import open_lesson
-from liveserver.services.courses import require_version
+from liveserver.services.courses import Courses, known, require_version
 from liveserver.services.scheduling import Scheduling
 from liveserver.storage import courses, lesson_progress, lessons, live_sessions, sections, uploads
 from liveserver.storage.postgres import Connection, Database
@@ -32,9 +32,15 @@ class NewLesson:
 
 
 class Curriculum:
-    def __init__(self, database: Database, scheduling: Scheduling) -> None:
+    def __init__(self, database: Database, scheduling: Scheduling, courses: Courses) -> None:
         self._database = database
         self._scheduling = scheduling
+        self._courses = courses
+
+    async def _note_edit(self, conn: Connection, course_id: CourseId) -> None:
+        """The course has other lessons than before: everybody's percent is another."""
+        await self._courses.note_edit(conn, await known(conn, course_id))
+        await lesson_progress.recount(conn, course_id)
 
     # Sections
 
@@ -56,7 +62,7 @@ class Curriculum:
     ) -> Section:
         async with self._database.transaction() as conn:
             await _editable(conn, instructor, course_id)
-            await courses.touch(conn, course_id)
+            await self._courses.note_edit(conn, await known(conn, course_id))
             return await sections.insert(conn, course_id, title, order)
 
     async def change_section(
@@ -73,7 +79,7 @@ class Curriculum:
             section = await _section(conn, instructor, section_id)
             require_version(section.version, version)
             await sections.update(conn, section, title=title, order=order)
-            await courses.touch(conn, section.course_id)
+            await self._courses.note_edit(conn, await known(conn, section.course_id))
             changed = await sections.by_id(conn, section_id)
             assert changed is not None  # noqa: S101 - locked above
             return changed
@@ -86,7 +92,7 @@ class Curriculum:
                 if lesson.section_id == section_id:
                     await _no_class_runs(conn, lesson.id)
             await sections.delete(conn, section)
-            await _note_edit(conn, section.course_id)
+            await self._note_edit(conn, section.course_id)
 
     # Lessons
 
@@ -108,7 +114,7 @@ class Curriculum:
             )
             if upload is not None:
                 await _attach(conn, lesson_id, upload)
-            await _note_edit(conn, section.course_id)
+            await self._note_edit(conn, section.course_id)
             planned = None
             if new.session is not None:
                 planned = await self._scheduling.plan(
@@ -165,7 +171,7 @@ class Curriculum:
                 published=published,
                 available_from=available_from,
             )
-            await _note_edit(conn, lesson.course_id)
+            await self._note_edit(conn, lesson.course_id)
             changed = await lessons.by_id(conn, lesson_id)
             assert changed is not None  # noqa: S101 - locked above
             return changed
@@ -176,13 +182,7 @@ class Curriculum:
             lesson = await _lesson(conn, instructor, lesson_id)
             await _no_class_runs(conn, lesson_id)
             await lessons.delete(conn, lesson)
-            await _note_edit(conn, lesson.course_id)
-
-
-async def _note_edit(conn: Connection, course_id: CourseId) -> None:
-    """The course has other lessons than before: everybody's percent is another."""
-    await courses.touch(conn, course_id)
-    await lesson_progress.recount(conn, course_id)
+            await self._note_edit(conn, lesson.course_id)
 
 
 def _check_class(new: NewLesson) -> None:

@@ -66,7 +66,12 @@ class Mailing:
 
     async def reset(self, token: str, password: str) -> None:
         """Set a new password by the link's token, and end every login. Raises EmailLinkInvalid, Invalid."""
-        passwords.check(password, name="", email="")
+        async with self._database.connection() as conn:
+            owner = await account_tokens.owner(conn, "reset", _digest(token))
+            user = await users.by_id(conn, owner) if owner is not None else None
+        if user is None:
+            raise EmailLinkInvalid
+        passwords.check(password, name=user.name, email=user.email)
         password_hash = await self._hashing.hash(password)
         async with self._database.transaction() as conn:
             user_id = await account_tokens.use(conn, "reset", _digest(token))

@@ -93,7 +93,7 @@ class Payments:
             course = await courses.by_id(conn, course_id)
             if course is None or not course.is_public:
                 raise NotFound
-            known = await self._known_order(conn, student, course, key)
+            known = await self._known_order(conn, student, course, coupon, key)
             if known is not None:
                 return known, False
             order = await self._place(conn, student, course, coupon, key)
@@ -105,12 +105,12 @@ class Payments:
         return await self._begin(student, order), True
 
     async def _known_order(
-        self, conn: Connection, student: User, course: Course, key: str | None
+        self, conn: Connection, student: User, course: Course, coupon: str | None, key: str | None
     ) -> Order | None:
         if key is not None:
             same = await orders.by_key(conn, student.id, key)
             if same is not None:
-                if same.course_id != course.id:
+                if (same.course_id, same.coupon) != (course.id, coupon):
                     raise KeyReused
                 if same.is_dead(datetime.now(UTC)):
                     raise CheckoutExpired

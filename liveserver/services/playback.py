@@ -131,7 +131,7 @@ class Watching:
             watermark=watermark,
             resume_at=resume,
             duration=video.duration,
-            expires_in=_SECONDS_TOKEN,
+            expires_at=datetime.now(UTC) + timedelta(seconds=_SECONDS_TOKEN),
         )
 
     async def renditions(self, playback_id: PlaybackId, token: str) -> Sequence[Rendition]:

@@ -22,6 +22,17 @@ async def insert(conn: Connection, user_id: UserId, purpose: str, digest: bytes,
     )
 
 
+async def owner(conn: Connection, purpose: str, digest: bytes) -> UserId | None:
+    """Return whose token it is while it may be used."""
+    found: UserId | None = await conn.fetchval(
+        "SELECT user_id FROM account_tokens WHERE hash = $1 AND purpose = $2 AND used_at IS NULL"
+        " AND expires_at > now()",
+        digest,
+        purpose,
+    )
+    return found
+
+
 async def use(conn: Connection, purpose: str, digest: bytes) -> UserId | None:
     """Return whose token it is, the first time and before it expires."""
     found: UserId | None = await conn.fetchval(

@@ -95,8 +95,7 @@ async def update(conn: Connection, course_id: CourseId, facts: CourseFacts) -> N
         "UPDATE courses SET title = coalesce($2, title), description = coalesce($3, description),"
         " price = coalesce($4, price), currency = coalesce($5, currency), language = coalesce($6, language),"
         " sequential = coalesce($7, sequential), late_after = coalesce($8, late_after),"
-        " early_before = coalesce($9, early_before), version = version + 1, edited_at = now(),"
-        " updated_at = now() WHERE id = $1",
+        " early_before = coalesce($9, early_before), version = version + 1 WHERE id = $1",
         course_id,
         facts.get("title"),
         facts.get("description"),

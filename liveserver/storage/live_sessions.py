@@ -53,8 +53,11 @@ def _session(row: asyncpg.Record) -> LiveSession:
     )
 
 
-async def by_id(conn: Connection, session_id: LiveSessionId) -> LiveSession | None:
-    row = await conn.fetchrow(_SELECT + " WHERE v.id = $1 AND c.deleted_at IS NULL", session_id)
+async def by_id(conn: Connection, session_id: LiveSessionId, *, deleted: bool = False) -> LiveSession | None:
+    """Return the class; one of a course that was deleted only to who asks for such."""
+    row = await conn.fetchrow(
+        _SELECT + " WHERE v.id = $1 AND ($2 OR c.deleted_at IS NULL)", session_id, deleted
+    )
     return _session(row) if row else None
 
 
@@ -223,6 +226,12 @@ async def open_ones(conn: Connection) -> list[LiveSession]:
         _SELECT + " WHERE v.status IN ('live', 'ending') OR (v.status = 'scheduled' AND v.start_time < now())"
     )
     return [_session(row) for row in rows]
+
+
+async def lock_of_course(conn: Connection, course_id: CourseId) -> list[LiveSession]:
+    """Return the classes of a course, locked: none of them begins or ends meanwhile."""
+    await conn.execute("SELECT 1 FROM live_sessions WHERE course_id = $1 ORDER BY id FOR UPDATE", course_id)
+    return await of_course(conn, course_id)
 
 
 async def of_course(conn: Connection, course_id: CourseId) -> list[LiveSession]:

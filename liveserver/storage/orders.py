@@ -12,7 +12,8 @@ from liveserver.storage.postgres import Connection
 
 _SELECT = """
     SELECT o.id, o.student_id, o.course_id, c.title AS course_title, o.amount, o.currency, o.status,
-        o.provider, o.payment_ref, o.checkout_url, o.created_at, o.paid_at
+        o.provider, o.payment_ref, o.checkout_url, o.created_at, o.paid_at,
+        (SELECT p.code FROM coupons p WHERE p.id = o.coupon_id) AS coupon
     FROM orders o JOIN courses c ON c.id = o.course_id
 """
 
@@ -31,6 +32,7 @@ def _order(row: asyncpg.Record) -> Order:
         checkout_url=row["checkout_url"],
         created_at=row["created_at"],
         paid_at=row["paid_at"],
+        coupon=row["coupon"],
     )
 
 

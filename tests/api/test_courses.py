@@ -97,6 +97,11 @@ async def test_a_deleted_course_is_out_of_sight_and_can_be_restored(school: Scho
     assert status == "cancelled"
     told = (await school.call("GET", "/api/notifications", student)).body["items"]
     assert [one["kind"] for one in told].count("session_cancelled") == 1
+    admin, kept = await school.login("admin@example.com"), f"/api/live-sessions/{planned}/attendance"
+    assert (await school.call("GET", kept, admin)).status == 200, (
+        "kept for ever, for who looks after the school"
+    )
+    assert (await school.call("GET", kept, owner)).status == 404
     assert (await school.call("POST", f"{mine}/restore", owner)).status == 200
     assert (await school.call("GET", f"/api/courses/{course}")).status == 200
 
@@ -345,3 +350,19 @@ async def test_who_teaches_no_more_is_a_student_like_any_other(school: School) -
     section = (await school.call("GET", f"/api/courses/{own}/sections")).body[0]
     lesson = await school.call("GET", f"/api/lessons/{section['lessons'][0]['id']}", former)
     assert lesson.code == "not_enrolled", "not even what was theirs"
+
+
+async def test_any_edit_of_an_approved_course_is_reviewed_where_the_school_wants_it(school: School) -> None:
+    admin = await school.login("admin@example.com")
+    owner, helper = await school.register("instructor"), await school.register("instructor")
+    course = await school.course(owner)
+    await school.call("PUT", f"/api/instructor/courses/{course}/co-instructors/{helper.id}", owner)
+    (shown,) = (await school.call("GET", "/api/instructor/courses", helper)).body["items"]
+    assert (shown["id"], shown["isOwner"]) == (course, False)
+    section = (await _tree(school, owner, course))["sections"][0]["id"]
+    await school.call("PATCH", "/api/admin/settings", admin, json={"reviewEdits": True})
+    try:
+        await school.lesson(helper, section, title="Not reviewed")
+        assert (await _tree(school, owner, course))["status"] == "pending"
+    finally:
+        await school.call("PATCH", "/api/admin/settings", admin, json={"reviewEdits": False})

@@ -186,6 +186,8 @@ async def test_an_idempotency_key_is_one_order(shop: School) -> None:
     other = await shop.course(owner, price=PRICE)
     reused = await _buy(shop, student, other, "key-1")
     assert (reused.status, reused.code) == (422, "idempotency_key_reused")
+    changed = await _buy(shop, student, course, "key-1", coupon="TEN")
+    assert (changed.status, changed.code) == (422, "idempotency_key_reused")
 
 
 async def test_an_order_nobody_paid_in_time_gives_way_to_a_new_one(shop: School, stripe: FakeStripe) -> None:

@@ -2079,6 +2079,16 @@ export interface components {
              */
             earlyBefore: number;
         };
+        /** OwnCoursePage */
+        OwnCoursePage: {
+            /** Items */
+            items: components["schemas"]["OwnCourse"][];
+            /**
+             * Nextcursor
+             * @default null
+             */
+            nextCursor: string | null;
+        };
         /**
          * OwnLesson
          * @description `contentUrl` is the key of what was uploaded for it.
@@ -2683,7 +2693,7 @@ export interface components {
         /**
          * PlaybackOut
          * @description `manifestUrl` is HLS; its addresses are this playback's own and end with it. `watermark` is to be shown
-         *     over the picture; `resumeAt` and `duration` are in seconds, `expiresIn` in seconds from now.
+         *     over the picture; `resumeAt` and `duration` are in seconds. Ask anew before `expiresAt`.
          */
         PlaybackOut: {
             /**
@@ -2701,8 +2711,11 @@ export interface components {
             resumeAt: number;
             /** Duration */
             duration: number;
-            /** Expiresin */
-            expiresIn: number;
+            /**
+             * Expiresat
+             * Format: date-time
+             */
+            expiresAt: string;
         };
         /** BeatOut */
         BeatOut: {
@@ -5544,7 +5557,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["CoursePage"];
+                    "application/json": components["schemas"]["OwnCoursePage"];
                 };
             };
             /** @description `token_expired`: The access token has expired; `token_invalid`: The access token does not count; `unauthenticated`: Sign in first */
