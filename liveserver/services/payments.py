@@ -120,7 +120,7 @@ class Payments:
         enrollment = await enrollments.of_student(conn, student.id, course.id)
         if enrollment is not None and enrollment.removed_at is None:
             raise AlreadyOwned
-        if enrollment is not None and await enrollments.removed_by(conn, enrollment.id) != "refund":
+        if await enrollments.is_shut_out(conn, student.id, course.id):
             raise Removed
         open_order = await orders.open_of(conn, student.id, course.id)
         if open_order is not None and open_order.is_dead(datetime.now(UTC)):
@@ -222,6 +222,11 @@ class Payments:
             await orders.enter(conn, order, "charge", order.amount)
         if order.status not in {OrderStatus.CREATED, OrderStatus.FAILED}:
             return []  # a refund came first: it is never undone
+        if await enrollments.is_shut_out(conn, order.student_id, order.course_id):
+            # Removed between ordering and paying: an admin decides, the payment does not.
+            await orders.set_status(conn, order.id, OrderStatus.HELD, payment_ref=event.payment_ref)
+            await audit.write(conn, None, "payment.held", order.id, removed=True)
+            return []
         return await self._settle(conn, order, event.payment_ref)
 
     async def _settle(self, conn: Connection, order: Order, payment_ref: str | None = None) -> list[str]:
@@ -255,11 +260,12 @@ class Payments:
         self, conn: Connection, order: Order, event: PaymentEvent
     ) -> tuple[list[str], Order | None]:
         """Money went back, in part or whole; with all of it the access ends, the history stays."""
-        if event.kind is EventKind.REFUNDED and order.status is not OrderStatus.HELD:
+        if event.kind is EventKind.REFUNDED:
             before = await orders.entered(conn, order.id, "refund")
-            if event.amount > before:
+            earned = order.status is not OrderStatus.HELD or await orders.entered(conn, order.id, "charge")
+            if event.amount > before and earned:
                 await orders.enter(conn, order, "refund", event.amount - before)
-            if event.amount < order.amount:
+            if event.amount < order.amount and earned:
                 return [], None
         status = OrderStatus.REFUNDED if event.kind is EventKind.REFUNDED else OrderStatus.DISPUTED
         await orders.set_status(conn, order.id, status)

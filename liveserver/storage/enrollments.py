@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 
 from liveserver.models.courses import EnrolledStudent, Enrollment
-from liveserver.models.ids import CourseId, EnrollmentId, LiveSessionId, UserId, uuid7
+from liveserver.models.ids import CourseId, LiveSessionId, UserId, uuid7
 from liveserver.storage.postgres import Connection
 
 _COLUMNS = "id, student_id, course_id, progress, created_at, removed_at"
@@ -69,9 +69,16 @@ async def set_removed(
     return row is not None
 
 
-async def removed_by(conn: Connection, enrollment_id: EnrollmentId) -> str | None:
-    found: str | None = await conn.fetchval("SELECT removed_by FROM enrollments WHERE id = $1", enrollment_id)
-    return found
+async def is_shut_out(conn: Connection, student: UserId, course_id: CourseId) -> bool:
+    """Say whether somebody was removed by an instructor: no payment lets them in again."""
+    return bool(
+        await conn.fetchval(
+            "SELECT 1 FROM enrollments WHERE student_id = $1 AND course_id = $2"
+            " AND removed_at IS NOT NULL AND removed_by IS DISTINCT FROM 'refund'",
+            student,
+            course_id,
+        )
+    )
 
 
 async def of_course(

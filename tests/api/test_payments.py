@@ -284,6 +284,23 @@ async def test_what_is_not_what_was_asked_is_held(shop: School, amount: int, cur
     assert (await _buy(shop, student, course)).status == 201
 
 
+async def test_a_payment_does_not_undo_a_removal(shop: School) -> None:
+    owner, student, course = await _ware(shop)
+    order = (await _buy(shop, student, course)).body
+    await shop.enroll([student], course)
+    path = f"/api/instructor/courses/{course}/students/{student.id}"
+    assert (await shop.call("DELETE", path, owner)).status == 204
+    await _tell(shop, "checkout.session.completed", _paid(order))
+    assert not await _is_in(shop, student, course)
+    assert await shop.database.fetchval("SELECT status FROM orders WHERE id = $1", order["id"]) == "held"
+    await _tell(shop, "charge.refunded", _refunded(order))
+    sums = await shop.database.fetch(
+        "SELECT kind, sum(amount)::integer FROM ledger_entries WHERE order_id = $1 GROUP BY 1 ORDER BY 1",
+        order["id"],
+    )
+    assert [tuple(row) for row in sums] == [("charge", PRICE), ("refund", PRICE)]
+
+
 @pytest.mark.parametrize("wrong", [{"secret": "other"}, {"at": -301}, {"tail": " "}])
 async def test_a_webhook_that_was_not_signed_just_now_writes_nothing(
     shop: School, wrong: dict[str, Any]
