@@ -10,7 +10,7 @@ from api.auth import UserOut
 from api.contract import Request, route
 from api.courses import CourseOut
 from api.live_sessions import LiveSessionOut, present_session
-from api.paging import CursorQuery, cut, decode, encode
+from api.paging import CursorQuery, cut, decode, encode, flag
 from api.scalars import NO_CONTROL, Body, Instant, Out, PageQuery, Whole
 from api.sheets import sheet
 from liveserver.errors import LastAdmin, NeedsLesson, NotYourself, SessionLive, WrongState
@@ -122,7 +122,7 @@ class AuditPage(Out):
 
 @route("GET", "/api/admin/courses", roles=_ADMIN)
 async def list_courses_for_review(request: Request, query: ReviewQuery) -> ReviewPage:
-    after = decode(query.cursor, int, UUID)
+    after = decode(query.cursor, flag, UUID)
     found = await request.services.courses.for_review(
         status=query.status, after=(after[0], after[1]) if after else None, limit=query.limit + 1
     )

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from api.contract import Reply, Request, route
-from api.paging import CursorQuery, cut, decode, encode
+from api.paging import CursorQuery, cut, decode, encode, number
 from api.scalars import NO_CONTROL, Instant, Out, PageQuery
 from liveserver.errors import Invalid, PaymentRequired, Removed, Unauthenticated
 from liveserver.models.accounts import Role
@@ -126,7 +126,7 @@ async def list_courses(request: Request, query: CatalogueQuery) -> CoursePage:
         instructor_id=query.instructor_id,
         sort=sort,
     )
-    after = decode(query.cursor, str, float, UUID)
+    after = decode(query.cursor, str, number, UUID)
     if after is not None and after.pop(0) != sort:
         raise Invalid(("query.cursor", "unknown_cursor"))
     found = await request.services.courses.find(wanted, after=after, limit=query.limit + 1)

@@ -1,6 +1,5 @@
 """An instructor's own courses: making, changing, submitting, deleting; who teaches and studies in them."""
 
-from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -9,7 +8,7 @@ from pydantic import Field, StringConstraints
 
 from api.contract import Reply, Request, if_match, route
 from api.courses import CourseOut, LessonOut, SectionOut
-from api.paging import CursorQuery, cut, decode, encode
+from api.paging import CursorQuery, cut, decode, encode, moment
 from api.scalars import Body, Instant, Money, Out, PageQuery, Prose, Title, Whole
 from api.sheets import sheet
 from liveserver.errors import (
@@ -224,7 +223,7 @@ async def list_students(
                 for one in everybody
             ),
         )
-    after = decode(query.cursor, datetime.fromisoformat, UUID)
+    after = decode(query.cursor, moment, UUID)
     found = await request.services.enrollment.students(
         request.user, course, after=(after[0], after[1]) if after else None, limit=query.limit + 1
     )

@@ -2,7 +2,9 @@
 
 import base64
 import json
+import math
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
@@ -22,6 +24,26 @@ def encode(*values: object) -> str:
     """Return where a page ended, as a client carries it."""
     text = json.dumps([str(v) if not isinstance(v, int | float) else v for v in values])
     return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+
+def moment(value: object) -> datetime:
+    """A time as `encode` wrote it, with its offset."""
+    at = datetime.fromisoformat(str(value))
+    if at.tzinfo is None:
+        raise ValueError("no offset")
+    return at
+
+
+def flag(value: object) -> int:
+    if value not in {0, 1}:
+        raise ValueError("neither 0 nor 1")
+    return int(bool(value))
+
+
+def number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError("not a finite number")
+    return value
 
 
 def decode(cursor: str | None, *kinds: Any) -> list[Any] | None:

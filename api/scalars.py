@@ -24,6 +24,7 @@ from pydantic.alias_generators import to_camel
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 _EMAIL = r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+\.[^@\s.\x00-\x1f\x7f]+$"
 NO_CONTROL = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
+ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"  # it stands in subjects, headers and file names
 
 
 def _whole(value: Any) -> Any:
@@ -57,11 +58,11 @@ PositiveInt = Annotated[int, Field(ge=1, le=1_000_000), Whole]
 Money = Annotated[int, Field(ge=0, le=1_000_000_000), Whole]
 Title = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=200, strip_whitespace=True, pattern=NO_CONTROL),
+    StringConstraints(min_length=1, max_length=200, strip_whitespace=True, pattern=ONE_LINE),
 ]
 Name = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=120, strip_whitespace=True, pattern=NO_CONTROL),
+    StringConstraints(min_length=1, max_length=120, strip_whitespace=True, pattern=ONE_LINE),
 ]
 Prose = Annotated[str, StringConstraints(max_length=10_000, pattern=NO_CONTROL)]
 Email = Annotated[

@@ -5,13 +5,13 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from api.contract import Request, route
-from api.scalars import NO_CONTROL, Body, Instant, Out, Whole
+from api.scalars import ONE_LINE, Body, Instant, Out, Whole
 from liveserver.errors import ForbiddenRole, QuotaExceeded, StoreUnavailable, UploadIncomplete, WrongState
 from liveserver.models.ids import UploadId
 from liveserver.models.uploads import Purpose, Upload, UploadPlan, UploadStatus
 
 FileName = Annotated[
-    str, StringConstraints(min_length=3, max_length=200, strip_whitespace=True, pattern=NO_CONTROL)
+    str, StringConstraints(min_length=3, max_length=200, strip_whitespace=True, pattern=ONE_LINE)
 ]
 
 

@@ -7,8 +7,8 @@ from pydantic import Field, StringConstraints
 
 from api.auth import UserOut
 from api.contract import Request, route
-from api.scalars import NO_CONTROL, Body, Instant, Name, Out, Password, WebAddress
-from liveserver.errors import BadCredentials, BusyHashing
+from api.scalars import NO_CONTROL, ONE_LINE, Body, Instant, Name, Out, Password, WebAddress
+from liveserver.errors import BadCredentials, BusyHashing, TooMany
 from liveserver.models.accounts import DeviceLogin, InstructorProfile, Role
 from liveserver.models.ids import FamilyId, UploadId, UserId
 
@@ -55,7 +55,7 @@ class InstructorPatch(Body):
     """Of HTML in `bio` plain formatting is kept."""
 
     headline: (
-        Annotated[str, StringConstraints(max_length=200, strip_whitespace=True, pattern=NO_CONTROL)] | None
+        Annotated[str, StringConstraints(max_length=200, strip_whitespace=True, pattern=ONE_LINE)] | None
     ) = None
     bio: Annotated[str, StringConstraints(max_length=10_000, pattern=NO_CONTROL)] | None = None
     links: Annotated[list[WebAddress], Field(max_length=10)] | None = None
@@ -71,7 +71,7 @@ async def my_account(request: Request) -> UserOut:
     return UserOut.model_validate(request.user)
 
 
-@route("PATCH", "/api/users/me", raises=(BadCredentials, BusyHashing))
+@route("PATCH", "/api/users/me", raises=(BadCredentials, BusyHashing, TooMany))
 async def change_my_account(request: Request, body: UserPatch) -> UserOut:
     changed = await request.services.profiles.change(request.login, **body.model_dump())
     return UserOut.model_validate(changed)

@@ -209,7 +209,7 @@ async def build_services(settings: Settings, running: Running, storage: Storage)
             platform=platform,
             polls=Polls(storage.database, seats, signer, storage.bus),
             portraits=portraits,
-            profiles=Profiles(storage.database, hashing, portraits, storage.bus),
+            profiles=Profiles(storage.database, hashing, throttle, portraits, storage.bus),
             progress=progress,
             scheduling=scheduling,
             seats=seats,

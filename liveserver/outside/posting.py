@@ -14,8 +14,12 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 _TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
-# Ways to write a private IPv4 address as an IPv6 one that `is_global` does not see through.
-_DISGUISES = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("2002::/16"))
+# Ways to write a private IPv4 address as an IPv6 one that `is_global` does not see through (NAT64, 6to4,
+# Teredo, IPv4-compatible), and the site-local addresses of old.
+_DISGUISES = tuple(
+    ipaddress.ip_network(one)
+    for one in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96", "fec0::/10")
+)
 
 
 class Poster:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import ipaddress
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ from liveserver.storage.throttle import Throttle
 
 _FAILED_LOGINS_GLOBAL = 1000  # in five minutes, from everywhere
 _FAILED_LOGINS_ADDRESS = 600  # of one address, which may be a school's, but must not shut everybody out
+_LETTERS_PER_HOUR = 5  # to one address, of who registers with it
 _TAKEN_PER_HOUR = 50  # of one address, which may be a school's
 _log = structlog.get_logger()
 
@@ -60,6 +62,18 @@ class Device:
 
     address: str
     user_agent: str
+
+    @property
+    def network(self) -> str:
+        """What is counted as one place: an IPv4 address, or the 64 bits that name an IPv6 subscriber."""
+        try:
+            ip = ipaddress.ip_address(self.address.partition("%")[0])
+        except ValueError:
+            return self.address
+        if ip.version == 4:
+            return str(ip)
+        mapped = ip.ipv4_mapped
+        return str(mapped) if mapped is not None else str(ipaddress.ip_network((ip, 64), strict=False))
 
 
 class Letters(Protocol):
@@ -103,7 +117,7 @@ class Accounts:
             raise RegistrationClosed
         passwords.check(password, name=name, email=email)
         wait = await self._throttle.hit(
-            "register", device.address, limit=self._limits.registrations_per_minute, minutes=1
+            "register", device.network, limit=self._limits.registrations_per_minute, minutes=1
         )
         if wait:
             raise TooMany(retryAfter=wait)
@@ -122,11 +136,15 @@ class Accounts:
                 awaits_confirmation=settings.verify_email,
             )
             if settings.verify_email:
-                await self._write_to(conn, user, email)
+                # Who is asked too often to be written to gets no mail; nobody learns of either.
+                if not await self._throttle.hit(
+                    "letters", email.casefold(), limit=_LETTERS_PER_HOUR, minutes=60
+                ):
+                    await self._write_to(conn, user, email)
                 return None
             if user is not None:
                 return await self._open_login(conn, user, device)
-        wait = await self._throttle.hit("taken", device.address, limit=_TAKEN_PER_HOUR, minutes=60)
+        wait = await self._throttle.hit("taken", device.network, limit=_TAKEN_PER_HOUR, minutes=60)
         raise TooMany(retryAfter=wait) if wait else EmailTaken
 
     async def _write_to(self, conn: Connection, user: User | None, email: str) -> None:
@@ -140,8 +158,8 @@ class Accounts:
     async def log_in(self, device: Device, *, email: str, password: str) -> Tokens:
         """Log in. One answer for an unknown e-mail and a wrong password, in the same time."""
         counters = (
-            ("login", email.casefold(), device.address),
-            ("login-address", device.address),
+            ("login", email.casefold(), device.network),
+            ("login-address", device.network),
             ("login-all",),
         )
         # Counted before the hash, so that a burst of guesses is a burst of counts; a login takes its
@@ -157,7 +175,7 @@ class Accounts:
             if wait:
                 raise TooMany(retryAfter=wait)
         try:
-            user, password_hash = known = await self._verified(email, password)
+            user, known = await self._verified(email, password)
         except BadCredentials:
             raise
         except BaseException:  # no answer was given, so nobody has failed
@@ -168,11 +186,14 @@ class Accounts:
             raise AccountDisabled
         if self._platform.current.verify_email and user.awaits_confirmation:
             raise EmailUnverified
-        if self._hashing.needs_rehash(password_hash):
-            password_hash = await self._hashing.hash(password)
+        newer = await self._hashing.hash(password) if self._hashing.needs_rehash(known) else None
         async with self._database.transaction() as conn:
-            if password_hash != known[1]:
-                await users.set_password_hash(conn, user.id, password_hash)
+            await users.lock(conn, user.id)
+            kept = await users.password_hash_of(conn, user.id)
+            if kept == known and newer is not None:
+                await users.set_password_hash(conn, user.id, newer)
+            elif kept != known and not await self._hashing.verify(kept, password):
+                raise BadCredentials  # it was changed while this one was looked at
             return await self._open_login(conn, user, device)
 
     async def _verified(self, email: str, password: str) -> tuple[User, str]:

@@ -55,7 +55,7 @@ class Mailing:
             raise MailOff
         waits = [
             await self._throttle.hit("forgot", email.casefold(), limit=_PER_HOUR, minutes=60),
-            await self._throttle.hit("forgot-address", device.address, limit=_PER_HOUR_ADDRESS, minutes=60),
+            await self._throttle.hit("forgot-address", device.network, limit=_PER_HOUR_ADDRESS, minutes=60),
         ]
         if max(waits):
             raise TooMany(retryAfter=max(waits))

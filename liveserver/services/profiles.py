@@ -7,7 +7,7 @@ from zoneinfo import available_timezones
 
 import nh3
 
-from liveserver.errors import BadCredentials, Invalid, NotFound
+from liveserver.errors import BadCredentials, Invalid, NotFound, TooMany
 from liveserver.models.accounts import DeviceLogin, InstructorProfile, Login, User
 from liveserver.models.ids import FamilyId, UploadId
 from liveserver.services import passwords
@@ -17,14 +17,24 @@ from liveserver.services.portraits import Portraits
 from liveserver.storage import instructor_profiles, refresh_sessions, users
 from liveserver.storage.bus import Bus
 from liveserver.storage.postgres import Connection, Database
+from liveserver.storage.throttle import Throttle
 
+_WRONG_PASSWORDS = 10  # in five minutes, by who is signed in: a stolen session must not guess
 _BIO_TAGS = {"p", "br", "b", "strong", "i", "em", "ul", "ol", "li", "a"}
 
 
 class Profiles:
-    def __init__(self, database: Database, hashing: PasswordHashing, portraits: Portraits, bus: Bus) -> None:
+    def __init__(
+        self,
+        database: Database,
+        hashing: PasswordHashing,
+        throttle: Throttle,
+        portraits: Portraits,
+        bus: Bus,
+    ) -> None:
         self._database = database
         self._hashing = hashing
+        self._throttle = throttle
         self._portraits = portraits
         self._bus = bus
 
@@ -42,24 +52,23 @@ class Profiles:
         """Change what is given. A new password needs the present one and ends every other login.
 
         `avatar` is an upload of one's own for that purpose, empty for none from now on.
-        Raises BadCredentials, Invalid.
+        Raises BadCredentials, TooMany, Invalid.
         """
         user = login.user
         if timezone is not None and timezone not in available_timezones():
             raise Invalid(("timezone", "unknown_timezone"))
-        password_hash = None
+        known = password_hash = None
         if password is not None:
             if current_password is None:
                 raise Invalid(("currentPassword", "required"))
             passwords.check(password, name=name or user.name, email=user.email)
-            async with self._database.connection() as conn:
-                known = await users.password_hash_of(conn, user.id)
-            if not await self._hashing.verify(known, current_password):
-                raise BadCredentials
+            known = await self._prove(user, current_password)
             password_hash = await self._hashing.hash(password)
         ended: list[FamilyId] = []
         async with self._database.transaction() as conn:
             before = await users.lock(conn, user.id) or user
+            if known is not None and known != await users.password_hash_of(conn, user.id):
+                raise BadCredentials  # it was changed while this one was looked at
             key = None if avatar is None else ""
             if avatar:
                 key = await self._portraits.chosen(conn, user, avatar)
@@ -74,6 +83,18 @@ class Profiles:
         if before.avatar_key is not None and changed.avatar_key != before.avatar_key:
             await self._portraits.forget(before.avatar_key)
         return changed
+
+    async def _prove(self, user: User, password: str) -> str:
+        """Return the hash that the present password has."""
+        wait = await self._throttle.hit("password", str(user.id), limit=_WRONG_PASSWORDS, minutes=5)
+        if wait:
+            raise TooMany(retryAfter=wait)
+        async with self._database.connection() as conn:
+            known = await users.password_hash_of(conn, user.id)
+        if not await self._hashing.verify(known, password):
+            raise BadCredentials
+        await self._throttle.take_back("password", str(user.id))
+        return known
 
     async def instructor(self, user: User) -> InstructorProfile:
         async with self._database.connection() as conn:

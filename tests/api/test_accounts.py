@@ -5,12 +5,15 @@ import base64
 import json
 import time
 from typing import Any
+from uuid import UUID
 
 import jwt
 import pytest
 import redis
 
 from liveserver.config import Running
+from liveserver.services.accounts import Device
+from liveserver.services.passwords import PasswordHashing
 from tests.builders import School
 from tests.product import PASSWORD
 
@@ -100,6 +103,36 @@ async def test_who_is_refused_uses_up_nothing_of_what_others_share(school: Schoo
         await school.call("POST", "/api/auth/login", json={"email": email, "password": "wrong-one"})
     assert shared() - before == 10
     store.close()
+
+
+async def test_the_old_password_opens_nothing_once_it_is_changed(school: School) -> None:
+    """A login that was checked before the change, and would be written after it."""
+    who = await school.register()
+    newer = await PasswordHashing().hash("a-longer-passphrase-42")
+    async with school.database.transaction():
+        await school.database.execute(
+            "UPDATE users SET password_hash = $2 WHERE id = $1", UUID(who.id), newer
+        )
+        body = {"email": who.email, "password": PASSWORD}
+        login = asyncio.create_task(school.call("POST", "/api/auth/login", json=body))
+        done, _ = await asyncio.wait([login], timeout=1.5)
+        assert not done, "it waits for who changes the account"
+    assert ((await login).status, (await login).code) == (401, "bad_credentials")
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("203.0.113.9", "203.0.113.9"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff::", "2001:db8:1:2::/64"),
+        ("::ffff:203.0.113.9", "203.0.113.9"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("unix", "unix"),
+    ],
+)
+def test_a_subscriber_is_counted_as_one_however_many_addresses_they_have(address: str, network: str) -> None:
+    assert Device(address=address, user_agent="").network == network
 
 
 async def test_successful_logins_never_count(school: School) -> None:

@@ -1,11 +1,14 @@
 """Making, changing, finding and taking away courses; what they are made of keeps its order."""
 
 import asyncio
+import base64
 import random
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from api.paging import encode
 from tests.builders import Person, School, until
 
 
@@ -247,7 +250,7 @@ async def test_every_order_is_paged_without_a_gap_or_a_double(
 async def test_filters_narrow_and_a_foreign_cursor_is_refused(
     school: School, shelf: tuple[Person, dict[str, str]]
 ) -> None:
-    owner, _books = shelf
+    owner, books = shelf
     mine = {"instructorId": owner.id}
     free = (await school.call("GET", "/api/courses", params={**mine, "price": "free"})).body["items"]
     assert {one["price"] for one in free} == {0}
@@ -259,8 +262,18 @@ async def test_filters_narrow_and_a_foreign_cursor_is_refused(
         "GET", "/api/courses", params={**mine, "sort": "price", "cursor": page.body["nextCursor"]}
     )
     assert (other.status, other.body["errors"][0]["code"]) == (422, "unknown_cursor")
-    for cursor in ("x", "e30", "WyJuZXdlc3QiXQ", "a" * 300):
-        assert (await school.call("GET", "/api/courses", params={"cursor": cursor})).status == 422
+    made = [
+        encode("price", 1, "not-an-id"),
+        base64.urlsafe_b64encode(f'["price", NaN, "{uuid4()}"]'.encode()).rstrip(b"=").decode(),
+        encode("price", True, uuid4()),
+    ]
+    for cursor in ("x", "e30", "WyJuZXdlc3QiXQ", "a" * 300, *made):
+        query = {"sort": "price", "cursor": cursor}
+        assert (await school.call("GET", "/api/courses", params=query)).status == 422, cursor
+    students = f"/api/instructor/courses/{books['Café culture']}/students"
+    for moment in ("2026-01-01T00:00:00", "yesterday", 5):
+        answer = await school.call("GET", students, owner, params={"cursor": encode(moment, uuid4())})
+        assert answer.status == 422, moment
 
 
 async def test_a_disabled_instructors_courses_leave_the_catalogue(school: School) -> None:

@@ -45,6 +45,22 @@ async def test_a_new_password_needs_the_old_and_signs_the_others_out(school: Sch
     await school.login(who.email, NEW)
 
 
+async def test_a_stolen_session_does_not_guess_the_password(school: School) -> None:
+    who = await school.register()
+    patch = {"password": NEW, "currentPassword": "wrong"}
+    answers = [await school.call("PATCH", "/api/users/me", who, json=patch) for _ in range(12)]
+    assert [answer.status for answer in answers] == [401] * 10 + [429] * 2
+    assert answers[-1].code == "too_many_requests"
+    assert int(answers[-1].headers["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize("name", ["a\nBcc: all@example.com", "a\tb", "a\u2028b", "a\x85b"])
+async def test_a_name_is_one_line(school: School, name: str) -> None:
+    who = await school.register()
+    answer = await school.call("PATCH", "/api/users/me", who, json={"name": name})
+    assert (answer.status, answer.body["errors"][0]["field"]) == (422, "name")
+
+
 async def test_devices_are_listed_and_signed_out_one_by_one_or_all(school: School) -> None:
     who = await school.register()
     second, third = await school.login(who.email), await school.login(who.email)

@@ -122,6 +122,10 @@ async def test_what_happens_is_told_once_and_signed(told: tuple[School, _Receive
         "::ffff:127.0.0.1",
         "64:ff9b::7f00:1",
         "2002:7f00:1::",
+        "64:ff9b:1::7f00:1",
+        "2001:0:7f00:1::",
+        "::127.0.0.1",
+        "fec0::1",
     ],
 )
 def test_addresses_of_our_own_network_are_told_apart(address: str) -> None:
