@@ -171,6 +171,7 @@ async def _remind(services: Services) -> None:
         try:
             await services.scheduling.remind()
             await services.uploads.sweep()
+            await services.payments.sweep()
         except Unavailable as error:
             _log.warning("remind.unavailable", code=error.code)
         except Exception:

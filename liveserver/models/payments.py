@@ -7,6 +7,7 @@ from enum import StrEnum
 from liveserver.models.ids import CouponId, CourseId, OrderId, UserId
 
 PAYABLE_FOR = timedelta(hours=1)  # from when on the provider lets nobody pay
+SURELY_UNPAID = timedelta(minutes=70)  # its last payments were told by then
 _TO_PAY = timedelta(minutes=10)  # who is sent there has at least so long
 _OPENED_WITHIN = timedelta(minutes=12)
 
@@ -84,11 +85,15 @@ class Checkout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentEvent:
-    """What a provider told, its signature checked. A refund's `amount` is all that was returned so far."""
+    """What a provider told, its signature checked. A refund's `amount` is all that was returned so far.
+
+    The order is named by our id, by the provider's name of the checkout, or by its name of the payment.
+    """
 
     id: str
     kind: EventKind
     order_id: OrderId | None = None
+    checkout_ref: str | None = None
     payment_ref: str | None = None
     amount: int = 0
     currency: str = ""

@@ -28,6 +28,7 @@ from liveserver.models.courses import Course
 from liveserver.models.ids import CouponId, CourseId, OrderId
 from liveserver.models.notifications import NotificationKind
 from liveserver.models.payments import (
+    SURELY_UNPAID,
     Checkout,
     Coupon,
     EventKind,
@@ -124,14 +125,12 @@ class Payments:
             raise Removed
         open_order = await orders.open_of(conn, student.id, course.id)
         if open_order is not None and open_order.is_dead(datetime.now(UTC)):
-            await self._give_up(conn, open_order)
+            await orders.set_status(conn, open_order.id, OrderStatus.FAILED)
+            # Its last minutes may still see it paid; but who comes back with the same coupon goes on with it.
+            if open_order.checkout_url is None or open_order.coupon == coupon:
+                await coupons.give_back(conn, open_order.id)
             return None
         return _payable(open_order) if open_order is not None else None
-
-    async def _give_up(self, conn: Connection, order: Order) -> None:
-        """Nobody will pay it; money that comes all the same still opens the course."""
-        await orders.set_status(conn, order.id, OrderStatus.FAILED)
-        await coupons.give_back(conn, order.id)
 
     async def _place(
         self, conn: Connection, student: User, course: Course, code: str | None, key: str | None
@@ -167,7 +166,7 @@ class Payments:
             checkout = await self._provider.begin(order, email=student.email, back=back)
         except ProviderDown:
             async with self._database.transaction() as conn:
-                await self._give_up(conn, order)
+                await _give_up(conn, order.id)
             raise
         async with self._database.transaction() as conn:
             await orders.set_checkout(conn, order.id, checkout)
@@ -189,33 +188,43 @@ class Payments:
         if self._provider is None:
             raise NotFound
         event = self._provider.read(body, headers, query)
+        name = self._provider.name
         keys: list[str] = []
-        evicted: Order | None = None
         async with self._database.transaction() as conn:
-            if event.order_id is None and event.payment_ref is not None:
-                found = await orders.id_of_payment(conn, self._provider.name, event.payment_ref)
-                event = _of_order(event, found)
-            if not await orders.note_event(conn, self._provider.name, event):
+            order = await _order_of(conn, name, event)
+            if not await orders.note_event(conn, name, event, order.id if order else None) or order is None:
                 return
-            order = await orders.lock(conn, event.order_id) if event.order_id is not None else None
-            if order is None:
-                return
+            had = await enrollments.is_enrolled(conn, order.student_id, order.course_id)
             if event.kind is EventKind.PAID:
-                keys = await self._paid(conn, order, event)
-            elif event.kind in {EventKind.REFUNDED, EventKind.DISPUTED}:
-                keys, evicted = await self._returned(conn, order, event)
-        if evicted is not None:
-            await self._seats.evict(evicted.student_id, evicted.course_id)
+                keys += await self._paid(conn, order, event)
+                if event.payment_ref is not None:
+                    for early in await orders.claim_early(conn, name, event.payment_ref, order.id):
+                        keys += await self._returned(conn, order.id, early)
+            else:
+                keys += await self._returned(conn, order.id, event)
+            has = await enrollments.is_enrolled(conn, order.student_id, order.course_id)
+        if had and not has:
+            await self._seats.evict(order.student_id, order.course_id)
         for key in keys:
             await self._notifications.push(key)
 
     async def _paid(self, conn: Connection, order: Order, event: PaymentEvent) -> list[str]:
-        if (event.amount, event.currency) != (order.amount, order.currency):
+        payment = event.payment_ref
+        paid = await orders.id_of_payment(conn, order.provider, payment) if payment is not None else None
+        is_anothers = paid is not None and paid != order.id
+        if is_anothers or (event.amount, event.currency) != (order.amount, order.currency):
             _log.warning("payment.held", order=str(order.id), amount=event.amount, currency=event.currency)
             if order.status in {OrderStatus.CREATED, OrderStatus.FAILED}:
-                await orders.set_status(conn, order.id, OrderStatus.HELD, payment_ref=event.payment_ref)
+                ref = None if is_anothers else payment
+                await orders.set_status(conn, order.id, OrderStatus.HELD, payment_ref=ref)
                 await audit.write(
-                    conn, None, "payment.held", order.id, amount=event.amount, currency=event.currency
+                    conn,
+                    None,
+                    "payment.held",
+                    order.id,
+                    amount=event.amount,
+                    currency=event.currency,
+                    paid=str(paid) if is_anothers else None,
                 )
             return []
         if not await orders.entered(conn, order.id, "charge"):
@@ -232,6 +241,7 @@ class Payments:
     async def _settle(self, conn: Connection, order: Order, payment_ref: str | None = None) -> list[str]:
         """The order is paid: the student is in."""
         await orders.set_status(conn, order.id, OrderStatus.PAID, payment_ref=payment_ref)
+        await coupons.take_again(conn, order.id)
         await self._webhooks.emit(
             conn,
             WebhookEvent.PAYMENT_RECEIVED,
@@ -256,20 +266,25 @@ class Payments:
             ),
         ]
 
-    async def _returned(
-        self, conn: Connection, order: Order, event: PaymentEvent
-    ) -> tuple[list[str], Order | None]:
+    async def _returned(self, conn: Connection, order_id: OrderId, event: PaymentEvent) -> list[str]:
         """Money went back, in part or whole; with all of it the access ends, the history stays."""
+        order = await orders.by_id(conn, order_id)
+        if order is None or event.kind not in {EventKind.REFUNDED, EventKind.DISPUTED}:
+            return []
         if event.kind is EventKind.REFUNDED:
             before = await orders.entered(conn, order.id, "refund")
             earned = order.status is not OrderStatus.HELD or await orders.entered(conn, order.id, "charge")
             if event.amount > before and earned:
                 await orders.enter(conn, order, "refund", event.amount - before)
             if event.amount < order.amount and earned:
-                return [], None
+                return []
         status = OrderStatus.REFUNDED if event.kind is EventKind.REFUNDED else OrderStatus.DISPUTED
         await orders.set_status(conn, order.id, status)
-        await enrollments.set_removed(conn, order.student_id, order.course_id, removed=True, by="refund")
+        # What another order paid for stays open; what this one did not open is not its to close.
+        if order.status is OrderStatus.PAID and not await orders.has_paid(
+            conn, order.student_id, order.course_id
+        ):
+            await enrollments.set_removed(conn, order.student_id, order.course_id, removed=True, by="refund")
         key = await self._notifications.tell(
             conn,
             [order.student_id],
@@ -278,7 +293,13 @@ class Payments:
             courseId=order.course_id,
             title=order.course_title,
         )
-        return [key], order
+        return [key]
+
+    async def sweep(self) -> None:
+        """Give up the orders that nobody can have paid; their coupons may be used again."""
+        async with self._database.transaction() as conn:
+            for order_id in await orders.lock_unpaid(conn, datetime.now(UTC) - SURELY_UNPAID):
+                await _give_up(conn, order_id)
 
     # Looking back
 
@@ -351,12 +372,23 @@ def _payable(order: Order) -> Order:
     return order
 
 
-def _of_order(event: PaymentEvent, order_id: OrderId | None) -> PaymentEvent:
-    return PaymentEvent(
-        id=event.id,
-        kind=event.kind,
-        order_id=order_id,
-        payment_ref=event.payment_ref,
-        amount=event.amount,
-        currency=event.currency,
-    )
+async def _give_up(conn: Connection, order_id: OrderId) -> None:
+    """Nobody will pay it; money that comes all the same still opens the course."""
+    await orders.set_status(conn, order_id, OrderStatus.FAILED)
+    await coupons.give_back(conn, order_id)
+
+
+async def _order_of(conn: Connection, provider: str, event: PaymentEvent) -> Order | None:
+    """Return the order an event is about, locked: its student's orders are judged one after the other."""
+    if event.payment_ref is not None:
+        await orders.take_turns(conn, provider, event.payment_ref)
+    found = event.order_id
+    if found is None and event.checkout_ref is not None:
+        found = await orders.id_of_checkout(conn, provider, event.checkout_ref)
+    if found is None and event.payment_ref is not None:
+        found = await orders.id_of_payment(conn, provider, event.payment_ref)
+    order = await orders.by_id(conn, found) if found is not None else None
+    if order is None or order.provider != provider:
+        return None
+    await users.lock(conn, order.student_id)
+    return await orders.lock(conn, order.id)

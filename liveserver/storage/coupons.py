@@ -4,7 +4,7 @@ from datetime import datetime
 
 import asyncpg
 
-from liveserver.models.ids import CouponId, CourseId, uuid7
+from liveserver.models.ids import CouponId, CourseId, OrderId, uuid7
 from liveserver.models.payments import Coupon
 from liveserver.storage.postgres import Connection
 
@@ -54,11 +54,23 @@ async def use(conn: Connection, coupon_id: CouponId) -> None:
     await conn.execute("UPDATE coupons SET uses = uses + 1 WHERE id = $1", coupon_id)
 
 
-async def give_back(conn: Connection, order_id: object) -> None:
-    """An order that came to nothing has used no coupon."""
+async def give_back(conn: Connection, order_id: OrderId) -> None:
+    """An order that came to nothing has used no coupon; said twice, it is given back once."""
     await conn.execute(
-        "UPDATE coupons SET uses = uses - 1"
-        " WHERE id = (SELECT coupon_id FROM orders WHERE id = $1) AND uses > 0",
+        "WITH o AS (UPDATE orders SET coupon_returned = true"
+        " WHERE id = $1 AND coupon_id IS NOT NULL AND NOT coupon_returned RETURNING coupon_id)"
+        " UPDATE coupons SET uses = uses - 1 FROM o WHERE coupons.id = o.coupon_id AND uses > 0",
+        order_id,
+    )
+
+
+async def take_again(conn: Connection, order_id: OrderId) -> None:
+    """An order that was given up is paid all the same: it counts, unless others have used its coupon up."""
+    await conn.execute(
+        "WITH o AS (UPDATE orders SET coupon_returned = false"
+        " WHERE id = $1 AND coupon_returned RETURNING coupon_id)"
+        " UPDATE coupons SET uses = uses + 1 FROM o WHERE coupons.id = o.coupon_id"
+        " AND (max_uses IS NULL OR uses < max_uses)",
         order_id,
     )
 

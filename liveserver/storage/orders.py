@@ -1,13 +1,13 @@
 """Tables orders, payment_events and ledger_entries."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
 from liveserver.models.ids import CouponId, CourseId, OrderId, UserId, uuid7
-from liveserver.models.payments import Checkout, Order, OrderStatus, PaymentEvent, RevenueRow
+from liveserver.models.payments import Checkout, EventKind, Order, OrderStatus, PaymentEvent, RevenueRow
 from liveserver.storage.postgres import Connection
 
 _SELECT = """
@@ -89,6 +89,13 @@ async def open_of(conn: Connection, student: UserId, course_id: CourseId) -> Ord
     return _order(row) if row else None
 
 
+async def id_of_checkout(conn: Connection, provider: str, checkout_ref: str) -> OrderId | None:
+    found: OrderId | None = await conn.fetchval(
+        "SELECT id FROM orders WHERE provider = $1 AND provider_ref = $2", provider, checkout_ref
+    )
+    return found
+
+
 async def id_of_payment(conn: Connection, provider: str, payment_ref: str) -> OrderId | None:
     found: OrderId | None = await conn.fetchval(
         "SELECT id FROM orders WHERE provider = $1 AND payment_ref = $2", provider, payment_ref
@@ -117,17 +124,64 @@ async def set_status(
     )
 
 
-async def note_event(conn: Connection, provider: str, event: PaymentEvent) -> bool:
+async def has_paid(conn: Connection, student: UserId, course_id: CourseId) -> bool:
+    return bool(
+        await conn.fetchval(
+            "SELECT 1 FROM orders WHERE student_id = $1 AND course_id = $2 AND status = 'paid' LIMIT 1",
+            student,
+            course_id,
+        )
+    )
+
+
+async def lock_unpaid(conn: Connection, before: datetime) -> list[OrderId]:
+    """Return orders nobody can have paid that are open or keep a coupon; who else sweeps passes them over."""
+    rows = await conn.fetch(
+        "SELECT id FROM orders WHERE created_at < $1 AND (status = 'created'"
+        " OR (status = 'failed' AND coupon_id IS NOT NULL AND NOT coupon_returned))"
+        " ORDER BY created_at LIMIT 100 FOR UPDATE SKIP LOCKED",
+        before,
+    )
+    return [row["id"] for row in rows]
+
+
+async def take_turns(conn: Connection, provider: str, payment_ref: str) -> None:
+    """Let who tells of the same payment wait until this transaction is over."""
+    await conn.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"payment {provider} {payment_ref}"
+    )
+
+
+async def note_event(conn: Connection, provider: str, event: PaymentEvent, order_id: OrderId | None) -> bool:
     """Write an event down; False when it was told before."""
     row = await conn.fetchrow(
-        "INSERT INTO payment_events (provider, event_id, kind, order_id)"
-        " VALUES ($1, $2, $3, (SELECT id FROM orders WHERE id = $4)) ON CONFLICT DO NOTHING RETURNING 1",
+        "INSERT INTO payment_events (provider, event_id, kind, order_id, payment_ref, amount)"
+        " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING 1",
         provider,
         event.id,
         event.kind,
-        event.order_id,
+        order_id,
+        event.payment_ref,
+        event.amount,
     )
     return row is not None
+
+
+async def claim_early(
+    conn: Connection, provider: str, payment_ref: str, order_id: OrderId
+) -> list[PaymentEvent]:
+    """Return what was told of a payment before anybody knew whose it is; from now on it is the order's."""
+    rows = await conn.fetch(
+        "UPDATE payment_events SET order_id = $3 WHERE provider = $1 AND payment_ref = $2"
+        " AND order_id IS NULL RETURNING event_id, kind, amount, at",
+        provider,
+        payment_ref,
+        order_id,
+    )
+    return [
+        PaymentEvent(id=row["event_id"], kind=EventKind(row["kind"]), amount=row["amount"])
+        for row in sorted(rows, key=lambda row: row["at"])
+    ]
 
 
 async def enter(conn: Connection, order: Order, kind: str, amount: int) -> None:

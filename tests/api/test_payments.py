@@ -6,6 +6,7 @@ import hmac
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -13,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from liveserver.errors import BadSignature
-from liveserver.models.payments import EventKind
+from liveserver.models.payments import EventKind, PaymentEvent
 from liveserver.outside.payments.paymob import _SIGNED, Paymob
 from tests.builders import Answer, Person, School
 from tests.product import Product, free_ports
@@ -256,6 +257,62 @@ async def test_a_refund_closes_the_course_and_it_can_be_bought_again(shop: Schoo
     assert [tuple(row) for row in sums] == [("charge", PRICE), ("refund", PRICE)]
 
 
+async def test_what_was_paid_twice_is_kept_when_one_goes_back(shop: School) -> None:
+    _, student, course = await _ware(shop)
+    first = (await _buy(shop, student, course)).body
+    await shop.database.execute(
+        "UPDATE orders SET created_at = created_at - interval '51 minutes' WHERE id = $1", first["id"]
+    )
+    second = (await _buy(shop, student, course)).body
+    await _tell(shop, "checkout.session.completed", _paid(second))
+    await _tell(shop, "checkout.session.completed", _paid(first))
+    for order, stays in ((first, True), (second, False)):
+        await _tell(shop, "charge.refunded", _refunded(order))
+        assert await _is_in(shop, student, course) is stays
+    assert (await _buy(shop, student, course)).status == 201
+
+
+async def test_two_refunds_at_once_close_the_course(shop: School) -> None:
+    _, student, course = await _ware(shop)
+    first = (await _buy(shop, student, course)).body
+    await shop.database.execute(
+        "UPDATE orders SET created_at = created_at - interval '51 minutes' WHERE id = $1", first["id"]
+    )
+    both = [first, (await _buy(shop, student, course)).body]
+    for order in both:
+        await _tell(shop, "checkout.session.completed", _paid(order))
+    await asyncio.gather(
+        *(_tell(shop, "charge.refunded", _refunded(one), process=n) for n, one in enumerate(both))
+    )
+    assert not await _is_in(shop, student, course)
+
+
+async def test_a_dispute_that_names_only_the_payment_may_come_before_it(shop: School) -> None:
+    _, student, course = await _ware(shop)
+    order = (await _buy(shop, student, course)).body
+    dispute = {"id": "dp_1", "object": "dispute", "amount": PRICE, "currency": "usd"}
+    dispute["payment_intent"] = f"pi_{order['id']}"
+    await _tell(shop, "charge.dispute.created", dispute)
+    await _tell(shop, "checkout.session.completed", _paid(order))
+    assert not await _is_in(shop, student, course)
+    assert await shop.database.fetchval("SELECT status FROM orders WHERE id = $1", order["id"]) == "disputed"
+
+
+async def test_one_payment_pays_one_order(shop: School) -> None:
+    _, student, course = await _ware(shop)
+    order = (await _buy(shop, student, course)).body
+    await _tell(shop, "checkout.session.completed", _paid(order))
+    _, other, ware = await _ware(shop)
+    second = (await _buy(shop, other, ware)).body
+    await _tell(
+        shop,
+        "checkout.session.completed",
+        {**_paid(second), "payment_intent": f"pi_{order['id']}"},
+    )
+    assert not await _is_in(shop, other, ware)
+    assert await shop.database.fetchval("SELECT status FROM orders WHERE id = $1", second["id"]) == "held"
+
+
 async def test_a_refund_that_is_told_before_the_payment_wins(shop: School) -> None:
     _, student, course = await _ware(shop)
     order = (await _buy(shop, student, course)).body
@@ -338,6 +395,46 @@ async def test_a_coupon_takes_its_percent_off_as_often_as_it_may(shop: School, s
     assert await _is_in(shop, others[1], course)
 
 
+async def test_a_coupon_is_free_again_when_nobody_can_have_paid(shop: School) -> None:
+    owner, student, course = await _ware(shop)
+    path = f"/api/instructor/courses/{course}/coupons"
+    made = await shop.call("POST", path, owner, json={"code": "ONCE", "percent": 50, "maxUses": 1})
+
+    async def uses() -> int:
+        found: int = await shop.database.fetchval("SELECT uses FROM coupons WHERE id = $1", made.body["id"])
+        return found
+
+    async def age(order: Any, minutes: int) -> None:
+        await shop.database.execute(
+            "UPDATE orders SET created_at = now() - make_interval(mins => $2) WHERE id = $1",
+            order["id"],
+            minutes,
+        )
+
+    first = (await _buy(shop, student, course, coupon="ONCE")).body
+    await age(first, 55)
+    plain = (await _buy(shop, student, course)).body
+    assert plain["amount"] == PRICE, "the first is given up"
+    stranger = await shop.register()
+    early = await _buy(shop, stranger, course, coupon="ONCE")
+    assert early.code == "coupon_invalid", "the first may still be paid in its last minutes"
+    await age(first, 71)
+    for _ in range(150):
+        if await uses() == 0:
+            break
+        await asyncio.sleep(0.2)
+    assert await uses() == 0
+    second = (await _buy(shop, stranger, course, coupon="ONCE")).body
+    assert second["amount"] == PRICE // 2
+    await age(second, 55)
+    again = (await _buy(shop, stranger, course, coupon="ONCE")).body
+    assert again["id"] != second["id"], "who comes back with their coupon goes on with it"
+    await _tell(shop, "checkout.session.completed", _paid(again, PRICE // 2))
+    await _tell(shop, "checkout.session.completed", _paid(first, PRICE // 2))
+    assert await _is_in(shop, student, course), "what was paid late is honoured"
+    assert await uses() == 1
+
+
 async def test_revenue_is_the_ledgers_sum_by_currency(shop: School) -> None:
     admin = await shop.login("admin@example.com")
     report = (await shop.call("GET", "/api/admin/revenue?timezone=Africa/Cairo", admin)).body
@@ -358,7 +455,7 @@ async def test_revenue_is_the_ledgers_sum_by_currency(shop: School) -> None:
     assert (await shop.call("GET", "/api/admin/revenue?timezone=Mars/Base", admin)).status == 422
 
 
-# Paymob's signature, which needs no server
+# Paymob
 
 
 def _transaction(**facts: Any) -> dict[str, Any]:
@@ -401,12 +498,42 @@ def test_paymob_is_believed_by_its_hmac_only() -> None:
     body = json.dumps({"type": "TRANSACTION", "obj": paid}).encode()
     event = provider.read(body, {}, {"hmac": _signature(paid, "secret")})
     assert (event.kind, event.amount, event.currency) == (EventKind.PAID, 5000, "EGP")
-    back = _transaction(is_refunded=True, refunded_amount_cents=5000)
-    told = json.dumps({"obj": back}).encode()
-    assert provider.read(told, {}, {"hmac": _signature(back, "secret")}).kind is EventKind.REFUNDED
-    failed = _transaction(success=False)
-    told = json.dumps({"obj": failed}).encode()
-    assert provider.read(told, {}, {"hmac": _signature(failed, "secret")}).kind is EventKind.OTHER
+    assert (event.checkout_ref, event.payment_ref, event.order_id) == ("9", "7", None)
+
+    def read(**facts: Any) -> PaymentEvent:
+        transaction = _transaction(**facts)
+        told = json.dumps({"obj": transaction}).encode()
+        return provider.read(told, {}, {"hmac": _signature(transaction, "secret")})
+
+    told: list[tuple[dict[str, Any], EventKind, int]] = [
+        ({"is_refunded": True, "refunded_amount_cents": 5000}, EventKind.REFUNDED, 5000),
+        ({"is_refunded": True, "refunded_amount_cents": 1200}, EventKind.REFUNDED, 1200),
+        ({"is_refunded": True, "refunded_amount_cents": 9999}, EventKind.REFUNDED, 5000),
+        ({"is_voided": True}, EventKind.REFUNDED, 5000),
+        ({"refunded_amount_cents": 5000}, EventKind.PAID, 5000),  # that is not signed
+        ({"success": False}, EventKind.OTHER, 0),
+        ({"pending": True}, EventKind.OTHER, 0),
+        ({"is_auth": True}, EventKind.OTHER, 0),
+        ({"is_auth": True, "is_capture": True}, EventKind.PAID, 5000),
+        ({"has_parent_transaction": True}, EventKind.OTHER, 0),
+    ]
+    for facts, kind, amount in told:
+        event = read(**facts)
+        assert (event.kind, event.amount) == (kind, amount), facts
+    forged: list[dict[str, Any]] = [
+        {"integration_id": 4},
+        {"amount_cents": 50002, "created_at": "026-11-25T09:00:00"},
+        {"amount_cents": "5000"},
+        {"amount_cents": 5000.0},
+        {"amount_cents": -1},
+        {"id": True},
+        {"currency": "EGPfalse", "error_occured": ""},
+        {"created_at": "2026-11-25T09:00:00E", "currency": "GP"},
+        {"owner": None},
+    ]
+    for facts in forged:
+        with pytest.raises(BadSignature):
+            read(**facts)
     for wrong in (
         {"hmac": _signature(paid, "other")},
         {"hmac": _signature(_transaction(amount_cents=1), "secret")},
@@ -417,3 +544,79 @@ def test_paymob_is_believed_by_its_hmac_only() -> None:
     for garbage in (b"", b"{", b"[]", b'{"obj": 1}'):
         with pytest.raises(BadSignature):
             provider.read(garbage, {}, {"hmac": "x"})
+
+
+class FakePaymob:
+    """What we use of Paymob's API; orders are numbered from 900 on."""
+
+    def __init__(self) -> None:
+        self.port = free_ports(1)
+        self.orders: list[dict[str, Any]] = []
+
+    async def serve(self) -> web.AppRunner:
+        app = web.Application()
+        app.router.add_post("/api/auth/tokens", self._token)
+        app.router.add_post("/api/ecommerce/orders", self._order)
+        app.router.add_post("/api/acceptance/payment_keys", self._key)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", self.port).start()
+        return runner
+
+    async def _token(self, _request: web.Request) -> web.Response:
+        return web.json_response({"token": "t"}, status=201)
+
+    async def _order(self, request: web.Request) -> web.Response:
+        self.orders.append(await request.json())
+        return web.json_response({"id": 899 + len(self.orders)}, status=201)
+
+    async def _key(self, request: web.Request) -> web.Response:
+        asked = await request.json()
+        assert asked["amount_cents"] == self.orders[asked["order_id"] - 900]["amount_cents"]
+        return web.json_response({"token": f"key{asked['order_id']}"}, status=201)
+
+
+@pytest.fixture
+async def paymob() -> AsyncIterator[FakePaymob]:
+    fake = FakePaymob()
+    runner = await fake.serve()
+    yield fake
+    await runner.cleanup()
+
+
+async def test_a_course_is_bought_at_paymob_by_what_is_signed(paymob: FakePaymob, tmp_path: Path) -> None:
+    settings = {
+        "LIVE_PAYMENTS__PROVIDER": "paymob",
+        "LIVE_PAYMENTS__PAYMOB_API_KEY": "key",
+        "LIVE_PAYMENTS__PAYMOB_HMAC_SECRET": "secret",
+        "LIVE_PAYMENTS__PAYMOB_INTEGRATION": "3",
+        "LIVE_PAYMENTS__PAYMOB_FRAME": "4",
+        "LIVE_PAYMENTS__API_BASE": f"http://127.0.0.1:{paymob.port}",
+    }
+    with Product(tmp_path / "state", settings=settings) as product:
+        async with aiohttp.ClientSession() as client:
+            school = await School.open(product, client)
+            _, student, course = await _ware(school)
+            _, other, ware = await _ware(school)
+            order, wanted = (await _buy(school, student, course)).body, (await _buy(school, other, ware)).body
+            assert order["checkoutUrl"].endswith("/api/acceptance/iframes/4?payment_token=key900")
+
+            async def tell(**facts: Any) -> Answer:
+                said = _transaction(currency=order["currency"], **facts)
+                return await school.call(
+                    "POST",
+                    f"/api/payments/webhook?hmac={_signature(said, 'secret')}",
+                    json={"type": "TRANSACTION", "obj": said},
+                )
+
+            # Whose payment is worth as much as another's order says it was for that one.
+            lied = {"id": 900, "merchant_order_id": wanted["id"]}
+            for _ in range(2):
+                assert (await tell(order=lied)).status == 200
+            assert await _is_in(school, student, course)
+            assert not await _is_in(school, other, ware)
+            assert (await tell(order={"id": 901}, amount_cents=1)).status == 200
+            assert not await _is_in(school, other, ware), "less than was asked is held"
+            assert (await tell(order={"id": 900}, is_refunded=True, id=8)).status == 200
+            assert not await _is_in(school, student, course)
+            await school.close()

@@ -3,14 +3,13 @@
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
 
 import aiohttp
 
 from liveserver.errors import BadSignature, ProviderDown
-from liveserver.models.ids import OrderId
 from liveserver.models.payments import Checkout, EventKind, Order, PaymentEvent
 
 # What Paymob signs of a transaction, in its order.
@@ -35,6 +34,11 @@ _SIGNED = (
     "source_data.sub_type",
     "source_data.type",
     "success",
+)
+_NUMBERS = ("amount_cents", "id", "integration_id", "order.id", "owner")
+_FLAGS = (
+    *("error_occured", "has_parent_transaction", "is_3d_secure", "is_auth", "is_capture", "is_refunded"),
+    *("is_standalone_payment", "is_voided", "pending", "success"),
 )
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
 
@@ -91,40 +95,63 @@ class Paymob:
     def read(self, body: bytes, headers: Mapping[str, str], query: Mapping[str, str]) -> PaymentEvent:  # noqa: ARG002 - Paymob signs in the query
         """Check the HMAC over the transaction's fields, then read it. Raises BadSignature."""
         try:
-            told = json.loads(body)
-            transaction = told["obj"]
-            text = "".join(_text(transaction, name) for name in _SIGNED)
+            transaction = json.loads(body)["obj"]
+            signed = {name: _value(transaction, name) for name in _SIGNED}
         except (ValueError, KeyError, TypeError) as error:
             raise BadSignature from error
-        expected = hmac.new(self._secret, text.encode(), hashlib.sha512).hexdigest()
-        if not hmac.compare_digest(expected, query.get("hmac", "")):
+        expected = hmac.new(self._secret, "".join(map(_text, signed.values())).encode(), hashlib.sha512)
+        if not hmac.compare_digest(expected.hexdigest().encode(), query.get("hmac", "").encode()):
             raise BadSignature
-        refunded = int(transaction.get("refunded_amount_cents") or 0)
-        if transaction["is_refunded"] or refunded or transaction["is_voided"]:
-            kind, amount = EventKind.REFUNDED, refunded or int(transaction["amount_cents"])
-        elif transaction["success"] and not transaction["pending"]:
-            kind, amount = EventKind.PAID, int(transaction["amount_cents"])
-        else:
-            kind, amount = EventKind.OTHER, 0
+        if signed["integration_id"] != self._integration or not _is_as_signed(signed):
+            raise BadSignature
+        # Only what is signed decides; the rest may have been changed by who passed it on.
+        kind, amount = EventKind.OTHER, 0
+        if signed["is_refunded"] or signed["is_voided"]:
+            kind, amount = EventKind.REFUNDED, _returned(transaction, signed["amount_cents"])
+        elif signed["success"] and not signed["pending"] and _is_charge(signed):
+            kind, amount = EventKind.PAID, signed["amount_cents"]
         return PaymentEvent(
-            id=f"{transaction['id']}:{kind}:{amount}",
+            id=f"{signed['id']}:{kind}:{amount}",
             kind=kind,
-            order_id=_order_of(transaction["order"].get("merchant_order_id")),
-            payment_ref=str(transaction["id"]),
+            checkout_ref=str(signed["order.id"]),
+            payment_ref=str(signed["id"]),
             amount=amount,
-            currency=str(transaction["currency"]),
+            currency=signed["currency"],
         )
 
 
-def _text(transaction: Any, name: str) -> str:
-    value = transaction
+def _value(transaction: Any, name: str) -> Any:
     for part in name.split("."):
-        value = value[part]
+        transaction = transaction[part]
+    return transaction
+
+
+def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _order_of(value: Any) -> OrderId | None:
-    try:
-        return OrderId(UUID(str(value)))
-    except ValueError:
-        return None
+def _is_as_signed(signed: Mapping[str, Any]) -> bool:
+    """Say whether each value has its own form.
+
+    Paymob signs the values in a row with nothing between them: who has seen one signature could move a
+    digit from one value to its neighbour, were their forms not held to.
+    """
+    return (
+        all(type(signed[name]) is int and signed[name] >= 0 for name in _NUMBERS)
+        and all(type(signed[name]) is bool for name in _FLAGS)
+        and all(isinstance(value, str) for value in (signed["currency"], signed["created_at"]))
+        and re.fullmatch("[A-Z]{3}", signed["currency"]) is not None
+        and re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*(Z|[+-]\d\d:\d\d)?", signed["created_at"])
+        is not None
+    )
+
+
+def _is_charge(signed: Mapping[str, Any]) -> bool:
+    """Say whether money was taken: not only set aside, and not the way back of another payment."""
+    return bool(signed["is_capture"]) or not (signed["is_auth"] or signed["has_parent_transaction"])
+
+
+def _returned(transaction: Any, whole: int) -> int:
+    """Return how much went back: never more than was paid, and all of it when that is not said."""
+    part = transaction.get("refunded_amount_cents")
+    return part if type(part) is int and 0 < part < whole else whole
