@@ -73,7 +73,13 @@ async def run(settings: Settings, running: Running, port: int) -> None:
             NOTIFY: services.mailing.notify,
             DELIVER: services.webhooks.deliver,
         }
-        jobs = Worker(running.database_url, handlers, limits={PREPARE_VIDEO: 1, PREPARE_PORTRAIT: 1})
+        give_up = services.uploads.give_up
+        jobs = Worker(
+            running.database_url,
+            handlers,
+            gave_up={PREPARE_VIDEO: give_up, PREPARE_PORTRAIT: give_up},
+            limits={PREPARE_VIDEO: 1, PREPARE_PORTRAIT: 1},
+        )
         owned.start(jobs.run(), "jobs")
         runner = web.AppRunner(app, access_log=None, keepalive_timeout=60, shutdown_timeout=3)
         await runner.setup()

@@ -64,7 +64,10 @@ KINDS: dict[Purpose, dict[str, Kind]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """`percent` is of the processing; `failure` says in a word why it failed."""
+    """`percent` is of the processing; `failure` says in a word why it failed.
+
+    `key` is its name and where it is sent to; `object_key` is where what was looked at lies.
+    """
 
     id: UploadId
     owner_id: UserId
@@ -73,6 +76,7 @@ class Upload:
     content_type: str
     size: int
     key: str
+    object_key: str
     multipart_id: str | None
     part_size: int
     status: UploadStatus

@@ -1,6 +1,6 @@
 """The program that turns a video into encrypted HLS: a process of its own, since decoders crash and hang.
 
-    python -m liveserver.outside.hls SOURCE FOLDER        the 16 bytes of the key on standard input
+    python -m liveserver.outside.hls SOURCE.mp4 FOLDER    the 16 bytes of the key on standard input
 
 Writes FOLDER/<name>/<n>.ts, encrypted with AES-128 (the IV is zero), and FOLDER/poster.jpg. Says on standard
 output, a JSON object a line: {"percent": n}, and at the end {"done": {...}} or {"failed": "reason"}.
@@ -10,6 +10,7 @@ import json
 import os
 import resource
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -26,6 +27,9 @@ _LADDER = ((240, 400_000), (480, 1_100_000), (720, 2_500_000))
 _AUDIO_BITRATE, _AUDIO_RATE = 96_000, 48_000
 _LONGEST_SECONDS = 12 * 3600
 _MOST_MEMORY = 4 << 30
+_SECONDS_BETWEEN_SIGNS = 10.0  # of life
+# A file is read as what its name says: looked at for other kinds, it could name files of ours to read.
+_DEMUXERS = {".mp4": "mov", ".mov": "mov", ".webm": "matroska"}
 _TURNS = {
     90: ["transpose=clock"],
     -90: ["transpose=cclock"],
@@ -68,7 +72,9 @@ def main() -> int:
 
 def convert(source: Path, folder: Path, key: bytes) -> dict[str, Any]:
     """Write every rendition and the poster; return their facts. Raises Unusable."""
-    with av.open(str(source)) as given:
+    with av.open(
+        str(source), format=_DEMUXERS[source.suffix], options={"protocol_whitelist": "file"}
+    ) as given:
         if not given.streams.video:
             raise Unusable("no_picture")
         picture = given.streams.video[0]
@@ -143,6 +149,7 @@ class _Frames:
         self._seconds = seconds
         self._poster = poster
         self._percent = -1
+        self._said_at = time.monotonic()
         self._poster_at = [0.0, seconds / 10]  # the first picture, until a better one comes
         self._graph: Any = None
         self.last = 0.0
@@ -166,10 +173,12 @@ class _Frames:
         if self._poster_at and at >= self._poster_at[0]:
             self._poster_at.pop(0)
             frame.to_image().convert("RGB").save(self._poster, quality=80)
+        if at > _LONGEST_SECONDS:
+            raise Unusable("too_long")  # whatever its header says
         percent = min(99, int(100 * at / self._seconds)) if self._seconds else 0
-        if percent > self._percent:
-            self._percent = percent
-            _say(percent=percent)
+        if percent > self._percent or time.monotonic() - self._said_at > _SECONDS_BETWEEN_SIGNS:
+            self._percent, self._said_at = max(percent, self._percent), time.monotonic()
+            _say(percent=self._percent)
 
     def _upright(self, frame: Any) -> Any:
         turns = _TURNS.get(int(getattr(frame, "rotation", 0) or 0))

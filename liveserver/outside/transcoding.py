@@ -11,6 +11,7 @@ from typing import Any
 
 _SECONDS_SILENT = 300.0  # a decoder that says nothing for so long hangs
 _SECONDS_TO_PORTRAIT = 30.0
+_LONGEST_LINE = 8 << 20  # it tells the length of each segment
 
 
 class TranscodingFailed(Exception):
@@ -45,7 +46,10 @@ class Transcoder:
     async def convert(
         self, source: Path, folder: Path, key: bytes, on_percent: Callable[[int], Awaitable[None]]
     ) -> dict[str, Any]:
-        """Write encrypted HLS and a poster into `folder`; return their facts. Raises TranscodingFailed."""
+        """Write encrypted HLS and a poster into `folder`; return their facts. Raises TranscodingFailed.
+
+        The end of the source's name says which kind of file it is read as.
+        """
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -55,6 +59,7 @@ class Transcoder:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
+            limit=_LONGEST_LINE,
         )
         try:
             assert process.stdin is not None  # noqa: S101 - asked for above
@@ -98,6 +103,8 @@ async def _follow(
             line = await asyncio.wait_for(output.readline(), _SECONDS_SILENT)
         except TimeoutError:
             raise TranscodingFailed("took_too_long") from None
+        except ValueError:
+            raise TranscodingFailed("too_long") from None
         if not line:
             raise TranscodingFailed("broken_video")  # it crashed
         said = json.loads(line)

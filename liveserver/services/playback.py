@@ -96,7 +96,7 @@ class Watching:
                 raise NoContent
             await playbacks.note_download(conn, lesson_id, viewer.id if viewer else None)
         url = await self._store.sign_get(
-            upload.key,
+            upload.object_key,
             seconds=_SECONDS_SIGNED,
             file_name=upload.file_name,
             content_type=upload.content_type,

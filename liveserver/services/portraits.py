@@ -49,7 +49,7 @@ class Portraits:
         status, reason = UploadStatus.READY, None
         async with self._converter.folder(str(upload.id)) as folder:
             source, made = folder / "source", folder / "portrait.jpg"
-            await self._store.download(upload.key, source)
+            await self._store.download(upload.object_key, source)
             try:
                 await self._converter.portrait(source, made)
             except self._failed as error:
@@ -60,7 +60,7 @@ class Portraits:
                 await self._store.put(key, made.read_bytes(), "image/jpeg")
         async with self._database.transaction() as conn:
             await uploads.set_status(conn, upload_id, status, reason)
-        await self._store.delete([upload.key])
+        await self._store.delete([upload.object_key])
 
     async def chosen(self, conn: Connection, user: User, upload_id: UploadId) -> str:
         """Return the key of a portrait somebody may show as theirs. Raises Invalid."""

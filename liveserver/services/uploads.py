@@ -4,6 +4,8 @@ import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
 
 import structlog
 
@@ -17,7 +19,7 @@ from liveserver.errors import (
     WrongState,
 )
 from liveserver.models.accounts import Role, User
-from liveserver.models.ids import UploadId
+from liveserver.models.ids import UploadId, UserId
 from liveserver.models.uploads import (
     KINDS,
     MULTIPART_FROM,
@@ -33,13 +35,15 @@ from liveserver.models.uploads import (
 )
 from liveserver.services.platform import Platform
 from liveserver.storage import jobs, uploads, users
-from liveserver.storage.postgres import Database
+from liveserver.storage.jobs import Payload
+from liveserver.storage.postgres import Connection, Database
 from liveserver.storage.s3 import ObjectStore
 
 PREPARE_VIDEO, PREPARE_PORTRAIT = "video.prepare", "portrait.prepare"
 _PREPARED_BY = {Purpose.VIDEO: PREPARE_VIDEO, Purpose.AVATAR: PREPARE_PORTRAIT}
 _SECONDS_SIGNED = 600
 _HEAD, _TAIL = 64 << 10, 4 << 20
+_ADDRESSES_OVER = timedelta(seconds=_SECONDS_SIGNED + 300)
 _UNFINISHED_AFTER = timedelta(hours=24)
 _log = structlog.get_logger()
 
@@ -63,22 +67,15 @@ class Uploads:
             raise Invalid(("contentType", "does_not_match_name"), expected=kind.content_type)
         if size > kind.largest:
             raise Invalid(("size", "too_large"), largest=kind.largest)
-        quota = self._platform.current.quota_gib << 30
-        # A name no one can guess or choose; the owner's id keeps a bucket readable for its operator.
-        key = f"u/{user.id}/{secrets.token_hex(16)}.{extension_of(file_name)}"
+        key = _new_key(user.id, extension_of(file_name))
         multipart = None
         part_size = size
         if size >= MULTIPART_FROM:
             multipart = await self._store.begin_multipart(key, content_type)
             part_size = PART_SIZE
-        async with self._database.transaction() as conn:
-            await users.lock(conn, user.id)
-            used = await uploads.total_of(conn, user.id)
-            if used + size > quota:
-                raise QuotaExceeded(used=used, quota=quota)
-            upload = await uploads.insert(
-                conn,
-                user.id,
+        try:
+            upload = await self._reserve(
+                user,
                 purpose=purpose,
                 file_name=file_name,
                 content_type=content_type,
@@ -87,7 +84,22 @@ class Uploads:
                 multipart_id=multipart,
                 part_size=part_size,
             )
+        except BaseException:
+            if multipart is not None:
+                with suppress(StoreUnavailable):
+                    await self._store.abort_multipart(key, multipart)
+            raise
         return await self._plan(upload, done=set())
+
+    async def _reserve(self, user: User, *, size: int, **facts: Any) -> Upload:
+        """Take room for an upload out of the owner's. Raises QuotaExceeded."""
+        quota = self._platform.current.quota_gib << 30
+        async with self._database.transaction() as conn:
+            await users.lock(conn, user.id)
+            used = await uploads.total_of(conn, user.id)
+            if used + size > quota:
+                raise QuotaExceeded(used=used, quota=quota)
+            return await uploads.insert(conn, user.id, size=size, **facts)
 
     async def view(self, user: User, upload_id: UploadId) -> UploadPlan:
         """Return an upload of one's own, with fresh addresses for the parts that are missing."""
@@ -112,40 +124,67 @@ class Uploads:
         upload = await self._own(user, upload_id)
         if upload.status is not UploadStatus.UPLOADING:
             return upload
-        await self._assemble(upload)
-        failure = await self._fault(upload)
+        place = await self._gather(upload)
+        failure = await self._fault(upload, place)
         async with self._database.transaction() as conn:
-            current = await uploads.by_id(conn, upload_id, lock=True)
-            if current is None or current.status is not UploadStatus.UPLOADING:
-                return current or upload
-            if failure is not None:
-                await uploads.set_status(conn, upload_id, UploadStatus.FAILED, failure)
-            elif upload.purpose in _PREPARED_BY:
-                await uploads.set_status(conn, upload_id, UploadStatus.PROCESSING)
-                await jobs.enqueue(conn, _PREPARED_BY[upload.purpose], {"upload": str(upload_id)})
-            else:
-                await uploads.set_status(conn, upload_id, UploadStatus.READY)
-            current = await uploads.by_id(conn, upload_id)
+            current = await uploads.by_id(conn, upload_id, lock=True) or upload
+            if current.status is UploadStatus.UPLOADING:
+                await self._settle(conn, upload, place, failure)
+                current = await uploads.by_id(conn, upload_id) or upload
+        waste = set() if upload.multipart_id is not None else {upload.key}
+        if current.object_key != place or failure is not None:
+            waste.add(place)
+        with suppress(StoreUnavailable):
+            # What can be sent there again is deleted once more by the sweep.
+            await self._store.delete(sorted(waste))
+        return current
+
+    async def _settle(self, conn: Connection, upload: Upload, place: str, failure: str | None) -> None:
+        await uploads.set_object_key(conn, upload.id, place)
         if failure is not None:
-            await self._store.delete([upload.key])
-        return current or upload
+            await uploads.set_status(conn, upload.id, UploadStatus.FAILED, failure)
+        elif upload.purpose in _PREPARED_BY:
+            await uploads.set_status(conn, upload.id, UploadStatus.PROCESSING)
+            await jobs.enqueue(conn, _PREPARED_BY[upload.purpose], {"upload": str(upload.id)})
+        else:
+            await uploads.set_status(conn, upload.id, UploadStatus.READY)
+
+    async def give_up(self, payload: Payload) -> None:
+        """What an upload was to be made into could not be made, however often it was tried."""
+        upload_id = UploadId(UUID(payload["upload"]))
+        async with self._database.transaction() as conn:
+            upload = await uploads.by_id(conn, upload_id, lock=True)
+            if upload is None or upload.status is not UploadStatus.PROCESSING:
+                return
+            await uploads.set_status(conn, upload_id, UploadStatus.FAILED, "try_again")
+        await self._store.delete([upload.object_key])
 
     async def abandon(self, user: User, upload_id: UploadId) -> None:
         """Give an unfinished upload up. Raises WrongState once it is complete."""
         upload = await self._own(user, upload_id)
         if upload.status is not UploadStatus.UPLOADING:
             raise WrongState(state=upload.status)
-        await self._throw_away(upload, "abandoned")
+        async with self._database.transaction() as conn:
+            current = await uploads.by_id(conn, upload_id, lock=True)
+            if current is None or current.status is not UploadStatus.UPLOADING:
+                raise WrongState(state=current.status if current else UploadStatus.FAILED)
+            await uploads.set_status(conn, upload.id, UploadStatus.FAILED, "abandoned")
+        await self._clear(upload)
 
     async def sweep(self) -> None:
-        """Throw away what nobody finished within a day."""
+        """Throw away what nobody finished within a day, and what was sent after it was finished."""
+        now = datetime.now(UTC)
         async with self._database.transaction() as conn:
-            stale = await uploads.unfinished_before(conn, datetime.now(UTC) - _UNFINISHED_AFTER)
+            stale = await uploads.unfinished_before(conn, now - _UNFINISHED_AFTER)
             for upload in stale:
                 await uploads.set_status(conn, upload.id, UploadStatus.FAILED, "not_finished")
         for upload in stale:
             with suppress(StoreUnavailable):
                 await self._clear(upload)
+        async with self._database.transaction() as conn:
+            over = await uploads.staged_before(conn, now - _ADDRESSES_OVER)
+            await self._store.delete([upload.key for upload in over if upload.key != upload.object_key])
+            await uploads.set_unstaged(conn, [upload.id for upload in over])
 
     async def _own(self, user: User, upload_id: UploadId) -> Upload:
         async with self._database.connection() as conn:
@@ -172,14 +211,16 @@ class Uploads:
             upload.key, upload.multipart_id, number, size=size, seconds=_SECONDS_SIGNED
         )
 
-    async def _assemble(self, upload: Upload) -> None:
-        """Join the parts of a multipart upload, if that was not done before."""
+    async def _gather(self, upload: Upload) -> str:
+        """Return the key of the whole file, where nobody can send anything any more."""
         if upload.multipart_id is None:
             if await self._store.facts(upload.key) is None:
                 raise UploadIncomplete(missing=[1])
-            return
+            place = _new_key(upload.owner_id, upload.extension)
+            await self._store.copy(upload.key, place, upload.content_type)
+            return place
         if await self._store.facts(upload.key) is not None:
-            return
+            return upload.key  # the parts were joined before
         parts = await self._store.parts(upload.key, upload.multipart_id)
         arrived = {part.number: part for part in parts}
         missing = _missing(upload, {number: part.size for number, part in arrived.items()})
@@ -188,29 +229,30 @@ class Uploads:
         await self._store.finish_multipart(
             upload.key, upload.multipart_id, [arrived[n] for n in range(1, len(upload.part_sizes()) + 1)]
         )
+        return upload.key
 
-    async def _fault(self, upload: Upload) -> str | None:
+    async def _fault(self, upload: Upload, place: str) -> str | None:
         """Return what is wrong with what arrived, None when nothing is."""
-        facts = await self._store.facts(upload.key)
+        facts = await self._store.facts(place)
         if facts is None or facts.size != upload.size:
             return "wrong_size"
-        head = await self._store.read(upload.key, 0, min(_HEAD, upload.size))
+        head = await self._store.read(place, 0, min(_HEAD, upload.size))
         if not looks_like(upload.kind, head):
             return "content_does_not_match_type"
         if upload.kind.zipped:
             start = max(0, upload.size - _TAIL)
-            return zip_fault(await self._store.read(upload.key, start, upload.size), upload.size)
+            return zip_fault(await self._store.read(place, start, upload.size), upload.size)
         return None
-
-    async def _throw_away(self, upload: Upload, why: str) -> None:
-        async with self._database.transaction() as conn:
-            await uploads.set_status(conn, upload.id, UploadStatus.FAILED, why)
-        await self._clear(upload)
 
     async def _clear(self, upload: Upload) -> None:
         if upload.multipart_id is not None:
             await self._store.abort_multipart(upload.key, upload.multipart_id)
         await self._store.delete([upload.key])
+
+
+def _new_key(owner: UserId, extension: str) -> str:
+    """Return a name no one can guess or choose; the owner's id keeps a bucket readable for its operator."""
+    return f"u/{owner}/{secrets.token_hex(16)}.{extension}"
 
 
 def _missing(upload: Upload, arrived: dict[int, int]) -> Sequence[int]:

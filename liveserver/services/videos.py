@@ -61,7 +61,7 @@ class Videos:
             _log.info("video.failed", upload=str(upload_id), reason=reason)
             async with self._database.transaction() as conn:
                 await uploads.set_status(conn, upload_id, UploadStatus.FAILED, reason)
-            await self._store.delete([upload.key])
+            await self._store.delete([upload.object_key])
             return
         async with self._database.transaction() as conn:
             await uploads.put_video(conn, video)
@@ -73,9 +73,9 @@ class Videos:
         key = secrets.token_bytes(16)
         prefix = f"v/{upload.owner_id}/{upload.id}"
         async with self._converter.folder(str(upload.id)) as folder:
-            source, made = folder / "source", folder / "hls"
+            source, made = folder / f"source.{upload.extension}", folder / "hls"
             made.mkdir()
-            await self._store.download(upload.key, source)
+            await self._store.download(upload.object_key, source)
 
             async def note(percent: int) -> None:
                 async with self._database.connection() as conn:

@@ -42,11 +42,22 @@ async def enqueue(conn: Connection, kind: str, payload: Payload, *, after: timed
 
 
 class Worker:
-    """Runs jobs of every kind it has a handler for, on a connection of its own, until cancelled."""
+    """Runs jobs of every kind it has a handler for, on a connection of its own, until cancelled.
 
-    def __init__(self, url: str, handlers: Mapping[str, JobHandler], *, limits: Mapping[str, int]) -> None:
+    A job that failed for the last time is handed to what `gave_up` has for its kind.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        handlers: Mapping[str, JobHandler],
+        *,
+        gave_up: Mapping[str, JobHandler],
+        limits: Mapping[str, int],
+    ) -> None:
         self._url = url
         self._handlers = handlers
+        self._gave_up = gave_up
         self._limits = limits
 
     async def run(self) -> None:
@@ -73,16 +84,19 @@ class Worker:
                 kind,
                 concurrency_limit=self._limits.get(kind, 0),
                 executor_factory=lambda given: DatabaseRetryEntrypointExecutor(given, max_attempts=_ATTEMPTS),
-            )(_entry(kind, handler))
+            )(_entry(kind, handler, self._gave_up.get(kind)))
         await queue.run(dequeue_timeout=timedelta(seconds=2), batch_size=10)
 
 
-def _entry(kind: str, handler: JobHandler) -> Callable[[Job], Awaitable[None]]:
+def _entry(kind: str, handler: JobHandler, gave_up: JobHandler | None) -> Callable[[Job], Awaitable[None]]:
     async def run(job: Job) -> None:
+        payload = json.loads(job.payload or b"{}")
         try:
-            await handler(json.loads(job.payload or b"{}"))
+            await handler(payload)
         except Exception:
-            _log.exception("job.failed", kind=kind, job=str(job.id))
+            _log.exception("job.failed", kind=kind, job=str(job.id), attempt=job.attempts)
+            if gave_up is not None and job.attempts >= _ATTEMPTS:
+                await gave_up(payload)
             raise
 
     return run

@@ -208,6 +208,21 @@ class ObjectStore:
                     async for chunk in body.iter_chunks(_CHUNK):
                         file.write(chunk)
 
+    async def copy(self, key: str, target: str, content_type: str) -> None:
+        """Copy an object within the store; what is not there is left."""
+        async with _told():
+            try:
+                await self._server.copy_object(
+                    Bucket=self._bucket,
+                    Key=target,
+                    CopySource={"Bucket": self._bucket, "Key": key},
+                    MetadataDirective="REPLACE",
+                    ContentType=content_type,
+                )
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in _GONE:
+                    raise
+
     async def put(self, key: str, data: bytes, content_type: str) -> None:
         async with _told():
             await self._server.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=content_type)

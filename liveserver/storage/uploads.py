@@ -11,8 +11,8 @@ from liveserver.models.uploads import Purpose, Rendition, Upload, UploadStatus, 
 from liveserver.storage.postgres import Connection
 
 _COLUMNS = (
-    "id, owner_id, purpose, file_name, content_type, size, key, multipart_id, part_size, status, failure,"
-    " percent, created_at"
+    "id, owner_id, purpose, file_name, content_type, size, key, coalesce(object_key, key) AS object_key,"
+    " multipart_id, part_size, status, failure, percent, created_at"
 )
 
 
@@ -25,6 +25,7 @@ def _upload(row: asyncpg.Record) -> Upload:
         content_type=row["content_type"],
         size=row["size"],
         key=row["key"],
+        object_key=row["object_key"],
         multipart_id=row["multipart_id"],
         part_size=row["part_size"],
         status=UploadStatus(row["status"]),
@@ -48,7 +49,8 @@ async def insert(
 ) -> Upload:
     row = await conn.fetchrow(
         "INSERT INTO uploads (id, owner_id, purpose, file_name, content_type, size, key, multipart_id,"
-        f" part_size, status) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'uploading') RETURNING {_COLUMNS}",
+        " part_size, status, staged)"
+        f" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'uploading', $8::text IS NULL) RETURNING {_COLUMNS}",
         uuid7(),
         owner,
         purpose,
@@ -97,14 +99,20 @@ async def set_status(
     )
 
 
+async def set_object_key(conn: Connection, upload_id: UploadId, key: str) -> None:
+    await conn.execute("UPDATE uploads SET object_key = $2 WHERE id = $1", upload_id, key)
+
+
 async def set_percent(conn: Connection, upload_id: UploadId, percent: int) -> None:
     await conn.execute("UPDATE uploads SET percent = $2 WHERE id = $1", upload_id, percent)
 
 
 async def total_of(conn: Connection, owner: UserId) -> int:
-    """Return the bytes an owner keeps or is sending."""
+    """Return the bytes an owner keeps, is sending, or may still send once more to an address they have."""
     total: int = await conn.fetchval(
-        "SELECT coalesce(sum(size), 0)::bigint FROM uploads WHERE owner_id = $1 AND status <> 'failed'", owner
+        "SELECT coalesce(sum(size), 0)::bigint FROM uploads"
+        " WHERE owner_id = $1 AND (status <> 'failed' OR staged)",
+        owner,
     )
     return total
 
@@ -117,6 +125,20 @@ async def unfinished_before(conn: Connection, at: datetime) -> list[Upload]:
         at,
     )
     return [_upload(row) for row in rows]
+
+
+async def staged_before(conn: Connection, at: datetime) -> list[Upload]:
+    """Return uploads that were finished before, and may have been sent once more since; locked as above."""
+    rows = await conn.fetch(
+        f"SELECT {_COLUMNS} FROM uploads WHERE staged AND completed_at < $1"
+        " ORDER BY completed_at LIMIT 50 FOR UPDATE SKIP LOCKED",
+        at,
+    )
+    return [_upload(row) for row in rows]
+
+
+async def set_unstaged(conn: Connection, upload_ids: Sequence[UploadId]) -> None:
+    await conn.execute("UPDATE uploads SET staged = false WHERE id = ANY($1)", list(upload_ids))
 
 
 async def put_video(conn: Connection, video: Video) -> None:

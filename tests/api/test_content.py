@@ -5,6 +5,7 @@ import io
 import time
 import zipfile
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urljoin
 from uuid import UUID
@@ -13,6 +14,7 @@ import av
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from liveserver.outside.transcoding import Transcoder, TranscodingFailed
 from tests.builders import Person, School
 from tests.videos import make_video
 
@@ -99,7 +101,8 @@ async def test_a_file_arrives_in_the_store_and_is_saved_under_its_arabic_name(sc
 
 async def test_the_store_refuses_a_link_whose_time_is_over(school: School) -> None:
     owner, _, _, _ = await _course(school)
-    key = (await _upload(school, owner, "a.pdf", PDF))["contentUrl"]
+    upload = await _upload(school, owner, "a.pdf", PDF)
+    key = await school.database.fetchval("SELECT object_key FROM uploads WHERE id = $1", UUID(upload["id"]))
     async with school.store() as store:
         read = await store.sign_get(key, seconds=1)
         write = await store.sign_put(key, content_type=TYPES["pdf"], size=len(PDF), seconds=1)
@@ -125,6 +128,70 @@ async def test_the_store_takes_exactly_what_was_signed(school: School) -> None:
         assert done.body["status"] == "ready"
     other = await school.register("instructor")
     assert (await school.call("GET", f"/api/uploads/{plan['id']}", other)).status == 404
+
+
+async def test_what_was_looked_at_is_what_is_served(school: School) -> None:
+    """The address of a PUT lives on when the upload is complete; what is sent there then, nobody gets."""
+    owner, student, _, section = await _course(school)
+    plan = (await _begin(school, owner, "a.pdf", len(PDF))).body
+    url, other = plan["parts"][0]["url"], b"<script>" + bytes(len(PDF) - 8)
+    assert await _put(school, url, PDF, TYPES["pdf"]) == 200
+    done = await asyncio.gather(
+        *(school.call("POST", f"/api/uploads/{plan['id']}/complete", owner) for _ in range(4))
+    )
+    assert {one.body["status"] for one in done} == {"ready"}
+    assert {one.body["contentUrl"] for one in done} == {plan["contentUrl"]}
+    assert await _put(school, url, other, TYPES["pdf"]) == 200
+    lesson = await school.lesson(owner, section, contentUrl=plan["contentUrl"])
+    address = (await school.call("GET", f"/api/lessons/{lesson}/file", student)).body["url"]
+    async with school.client.get(address) as got:
+        assert (await got.read(), got.content_type) == (PDF, "application/pdf")
+    async with school.store() as store:
+        assert len(await store.list(f"u/{owner.id}/")) == 2
+        await _age(school, plan["id"])
+        for _ in range(75):
+            if len(await store.list(f"u/{owner.id}/")) == 1:
+                break
+            await asyncio.sleep(0.2)
+        assert list((await store.list(f"u/{owner.id}/")).values()) == [len(PDF)]
+        assert await store.facts(plan["contentUrl"]) is None
+
+
+async def _age(school: School, upload: str) -> None:
+    """Let it be a quarter of an hour since an upload was finished, which ends its addresses."""
+    await school.database.execute(
+        "UPDATE uploads SET completed_at = completed_at - interval '16 minutes' WHERE id = $1", UUID(upload)
+    )
+
+
+async def test_what_failed_counts_until_it_cannot_be_sent_again(school: School) -> None:
+    owner = await school.register("instructor")
+    upload = await _upload(school, owner, "program.pdf", b"MZ\x90\0" + bytes(100))
+    assert upload["status"] == "failed"
+    await school.database.execute(
+        "UPDATE uploads SET size = 60::bigint << 30 WHERE id = $1", UUID(upload["id"])
+    )
+    assert (await _begin(school, owner, "a.pdf", 10)).code == "quota_exceeded"
+    await _age(school, upload["id"])
+    for _ in range(75):
+        if (await _begin(school, owner, "a.pdf", 10)).status == 201:
+            break
+        await asyncio.sleep(0.2)
+    assert (await _begin(school, owner, "a.pdf", 10)).status == 201
+
+
+async def test_what_exceeds_the_quota_leaves_no_parts(school: School) -> None:
+    owner = await school.register("instructor")
+    await school.database.execute(
+        "INSERT INTO uploads (id, owner_id, purpose, file_name, content_type, size, key, part_size, status)"
+        " VALUES (gen_random_uuid(), $1, 'video', 'x.mp4', 'video/mp4', 60::bigint << 30, $2, 1, 'ready')",
+        owner.id,
+        "k/" + owner.id,
+    )
+    assert (await _begin(school, owner, "a.mp4", 200 * MIB)).code == "quota_exceeded"
+    async with school.store() as store:
+        left = await store._server.list_multipart_uploads(Bucket=store._bucket, Prefix=f"u/{owner.id}/")
+    assert left.get("Uploads", []) == []
 
 
 async def test_an_upload_goes_on_where_it_was_cut_off(school: School) -> None:
@@ -411,6 +478,29 @@ async def test_a_preview_is_watched_by_anybody(
     await _text(school, begun.body["manifestUrl"])
     await school.call("PATCH", f"/api/lessons/{lesson}", owner, json={"preview": False})
     assert (await school.call("GET", begun.body["manifestUrl"])).status == 401
+
+
+async def test_a_file_is_read_as_what_its_name_says(tmp_path: Path) -> None:
+    """A playlist that calls itself a video would have the server read files for it."""
+    make_video(tmp_path / "secret.ts", seconds=2)
+    playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nsecret.ts\n#EXT-X-ENDLIST\n"
+    for source, data in (("real.mp4", None), ("playlist.mp4", playlist), ("playlist.webm", playlist)):
+        path, folder = tmp_path / source, tmp_path / f"of-{source}"
+        folder.mkdir()
+        if data is None:
+            make_video(path, seconds=2)
+        else:
+            path.write_text(data)
+        made = Transcoder(tmp_path / "spool").convert(path, folder, bytes(16), _ignore)
+        if data is None:
+            assert (await made)["duration"] == pytest.approx(2, abs=0.2)
+        else:
+            with pytest.raises(TranscodingFailed, match="broken_video"):
+                await made
+
+
+async def _ignore(_percent: int) -> None:
+    pass
 
 
 @pytest.mark.parametrize(("data", "reason"), [(b"\0\0\0\x18ftypmp42" + bytes(5000), "broken_video")])
