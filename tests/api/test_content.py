@@ -483,7 +483,7 @@ async def test_a_preview_is_watched_by_anybody(
 async def test_a_file_is_read_as_what_its_name_says(tmp_path: Path) -> None:
     """A playlist that calls itself a video would have the server read files for it."""
     make_video(tmp_path / "secret.ts", seconds=2)
-    playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nsecret.ts\n#EXT-X-ENDLIST\n"
+    playlist = "ffconcat version 1.0\nfile secret.ts\n"
     for source, data in (("real.mp4", None), ("playlist.mp4", playlist), ("playlist.webm", playlist)):
         path, folder = tmp_path / source, tmp_path / f"of-{source}"
         folder.mkdir()
