@@ -52,6 +52,8 @@ class SettingsOut(Out):
     completion_percent: int
     attendance_percent: int
     quota_gib: int
+    max_video_mib: int
+    max_file_mib: int
 
 
 Percent = Annotated[int, Field(ge=0, le=100), Whole]
@@ -68,6 +70,8 @@ class SettingsPatch(Body):
     completion_percent: Percent | None = None
     attendance_percent: Percent | None = None
     quota_gib: Annotated[int, Field(ge=1, le=100_000), Whole] | None = None
+    max_video_mib: Annotated[int, Field(ge=1, le=102_400), Whole] | None = None
+    max_file_mib: Annotated[int, Field(ge=1, le=5120), Whole] | None = None
 
 
 class ReviewQuery(CursorQuery):

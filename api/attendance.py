@@ -10,6 +10,7 @@ from api.contract import Request, route
 from api.live_sessions import see_session
 from api.scalars import Instant, Out, Query
 from api.sheets import sheet
+from liveserver.errors import NotEnrolled, Removed
 from liveserver.models.accounts import Role
 from liveserver.models.attendance import Presence
 from liveserver.models.ids import LiveSessionId, UserId
@@ -53,6 +54,14 @@ class AttendanceOut(Out):
 
 class AttendanceQuery(Query):
     format: Literal["json", "csv"] = "json"
+
+
+@route(
+    "GET", "/api/live-sessions/{session}/attendance/mine", roles={Role.STUDENT}, raises=(NotEnrolled, Removed)
+)
+async def my_attendance(request: Request, session: LiveSessionId) -> AttendanceOut:
+    """The same report with one line: one's own."""
+    return _json(await request.services.attendance.own(request.user, session))
 
 
 @route(
@@ -151,4 +160,4 @@ def _stamp(at: datetime | None, zone: ZoneInfo | None) -> str:
     return at.astimezone(zone).isoformat(timespec="seconds")
 
 
-ROUTES = [read_attendance]
+ROUTES = [my_attendance, read_attendance]

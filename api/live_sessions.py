@@ -98,6 +98,12 @@ class LiveSessionOut(Out):
     is_staff: bool
 
 
+class PlannedSession(LiveSessionOut):
+    """`overlapsWith` warns of another class of the same host at that time, where the setting allows it."""
+
+    overlaps_with: LiveSessionId | None = None
+
+
 class LiveSessionPage(Out):
     items: list[LiveSessionOut]
     next_cursor: LiveSessionId | None = None
@@ -169,11 +175,11 @@ def plan_in(body: SessionPlan) -> Plan:
 
 
 @route("POST", "/api/live-sessions", status=201, roles=_INSTRUCTOR, raises=(NotFound, Overlap))
-async def schedule_session(request: Request, body: LiveSessionIn) -> LiveSessionOut:
+async def schedule_session(request: Request, body: LiveSessionIn) -> PlannedSession:
     session = await request.services.scheduling.schedule(
         request.user, body.course_id, lesson_id=body.lesson_id, plan=plan_in(body)
     )
-    return await present_session(request, session)
+    return await _planned(request, session)
 
 
 @route("GET", "/api/live-sessions")
@@ -221,9 +227,9 @@ async def session_event(request: Request, session: LiveSessionId) -> web.Respons
     guard=see_session,
     raises=(SessionEnded, SessionCancelled, WrongState, Overlap),
 )
-async def change_session(request: Request, session: LiveSessionId, body: LiveSessionPatch) -> LiveSessionOut:
+async def change_session(request: Request, session: LiveSessionId, body: LiveSessionPatch) -> PlannedSession:
     changed = await request.services.scheduling.change(request.user, session, **body.model_dump())
-    return await present_session(request, changed)
+    return await _planned(request, changed)
 
 
 @route(
@@ -330,6 +336,12 @@ async def unchanged_status(request: web.Request, handler: Handler) -> web.Stream
 )
 async def leave_session(request: Request, session: LiveSessionId) -> None:
     await request.services.seats.leave(request.user, session)
+
+
+async def _planned(request: Request, session: LiveSession) -> PlannedSession:
+    shown = await present_session(request, session)
+    overlap = await request.services.scheduling.overlap_of(session)
+    return PlannedSession(**shown.model_dump(), overlaps_with=overlap)
 
 
 async def present_session(request: Request, session: LiveSession) -> LiveSessionOut:

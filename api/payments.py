@@ -23,9 +23,10 @@ from liveserver.errors import (
     PaymentsOff,
     ProviderDown,
     Removed,
+    WrongState,
 )
 from liveserver.models.accounts import Role
-from liveserver.models.ids import CouponId, CourseId, OrderId
+from liveserver.models.ids import CouponId, CourseId, OrderId, UserId
 from liveserver.models.payments import Order, OrderStatus
 
 _STUDENT, _INSTRUCTOR, _ADMIN = {Role.STUDENT}, {Role.INSTRUCTOR}, {Role.ADMIN}
@@ -54,6 +55,23 @@ class OrderOut(Out):
     checkout_url: str | None = None
     created_at: Instant
     paid_at: Instant | None = None
+
+
+class StudentOrderOut(OrderOut):
+    """An order as the admin sees it; `paymentRef` is the provider's name of the payment."""
+
+    student_id: UserId
+    payment_ref: str | None = None
+    coupon: str | None = None
+
+
+class StudentOrderPage(Out):
+    items: list[StudentOrderOut]
+    next_cursor: OrderId | None = None
+
+
+class OrdersQuery(PageQuery):
+    status: OrderStatus | None = None
 
 
 class OrderPage(Out):
@@ -204,6 +222,22 @@ async def read_revenue(request: Request, query: RevenueQuery) -> RevenueOut | we
     )
 
 
+@route("GET", "/api/admin/orders", roles=_ADMIN)
+async def list_orders(request: Request, query: OrdersQuery) -> StudentOrderPage:
+    """Every order, newest first; those that are `held` wait for somebody to look at them."""
+    found = await request.services.payments.all_orders(
+        status=query.status, before=query.cursor, limit=query.limit + 1
+    )
+    items = [_student_order(one) for one in found[: query.limit]]
+    return StudentOrderPage(items=items, next_cursor=items[-1].id if len(found) > query.limit else None)
+
+
+@route("POST", "/api/admin/orders/{order}/accept", roles=_ADMIN, raises=(WrongState,))
+async def accept_order(request: Request, order: OrderId) -> StudentOrderOut:
+    """Let what was paid count for a held order; the student is in."""
+    return _student_order(await request.services.payments.accept(request.user, order))
+
+
 async def see_own_course(request: Request, course: CourseId) -> None:
     await request.services.payments.coupons_of(request.user, course)
 
@@ -259,7 +293,18 @@ def _order(order: Order) -> OrderOut:
     )
 
 
+def _student_order(order: Order) -> StudentOrderOut:
+    return StudentOrderOut(
+        **_order(order).model_dump(),
+        student_id=order.student_id,
+        payment_ref=order.payment_ref,
+        coupon=order.coupon,
+    )
+
+
 ROUTES = [
+    list_orders,
+    accept_order,
     check_out,
     payment_webhook,
     payment_history,

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from aiohttp import web
 from pydantic import StringConstraints
 
+from api.admin import ReasonIn
 from api.contract import Request, route
 from api.scalars import Instant, Out, Query
 from liveserver.errors import Locked, NotEnrolled, NotOwner, Removed, ThresholdNotReached
@@ -101,6 +102,15 @@ async def certificate_document(request: Request, code: Code) -> web.Response:
     )
 
 
+async def see_certificate(request: Request, code: Code) -> None:
+    await request.services.progress.certificate(code)
+
+
+@route("PATCH", "/api/admin/certificates/{code}/revoke", roles={Role.ADMIN}, guard=see_certificate)
+async def revoke_certificate(request: Request, code: Code, body: ReasonIn) -> CertificateOut:
+    return _certificate(await request.services.progress.revoke(request.user, code, body.reason))
+
+
 def _present(progress: CourseProgress | CourseAverage) -> ProgressOut:
     if isinstance(progress, CourseAverage):
         return ProgressOut(
@@ -152,4 +162,5 @@ ROUTES = [
     my_certificates,
     check_certificate,
     certificate_document,
+    revoke_certificate,
 ]

@@ -11,7 +11,10 @@ _INSTRUCTOR, _ADMIN = {Role.INSTRUCTOR}, {Role.ADMIN}
 
 
 class SchoolFiguresOut(Out):
-    """`active7` and `active30` are accounts seen in so many days; figures are those of `asOf`."""
+    """`active7` and `active30` are accounts seen in so many days; figures are those of `asOf`.
+
+    `peakSeats` is the most students that a class which is over had at once.
+    """
 
     users: dict[Literal["student", "instructor", "admin"], int]
     active7: int
@@ -23,6 +26,7 @@ class SchoolFiguresOut(Out):
     sessions_held: int
     live_hours: float
     attended_hours: float
+    peak_seats: int
     refused_joins: int
     certificates: int
     storage_bytes: int

@@ -16,12 +16,16 @@ FileName = Annotated[
 
 
 class UploadIn(Body):
-    """`size` is in bytes, and is what must arrive: the store refuses another length."""
+    """`size` is in bytes, and is what must arrive: the store refuses another length.
+
+    With `sha256`, in hex, what arrives is compared with it before anybody sees it.
+    """
 
     purpose: Literal["video", "file", "avatar"]
     file_name: FileName
     content_type: Annotated[str, StringConstraints(min_length=3, max_length=100)]
     size: Annotated[int, Field(ge=1, le=1 << 40), Whole]
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
 
 
 class PartOut(Out):
@@ -69,6 +73,7 @@ async def begin_upload(request: Request, body: UploadIn) -> UploadPlanOut:
         file_name=body.file_name,
         content_type=body.content_type,
         size=body.size,
+        sha256=bytes.fromhex(body.sha256) if body.sha256 else None,
     )
     return _plan(plan)
 

@@ -9,7 +9,10 @@ from liveserver.models.ids import LessonId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchoolFigures:
-    """`active7` and `active30` are accounts seen in so many days; `storage_bytes` what uploads keep."""
+    """`active7` and `active30` are accounts seen in so many days; `storage_bytes` what uploads keep.
+
+    `peak_seats` is the most students that a class which is over had at once.
+    """
 
     users: Mapping[str, int]
     active7: int
@@ -21,6 +24,7 @@ class SchoolFigures:
     sessions_held: int
     live_hours: float
     attended_hours: float
+    peak_seats: int
     refused_joins: int
     certificates: int
     storage_bytes: int

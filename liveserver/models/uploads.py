@@ -30,10 +30,9 @@ class UploadStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of file we take: its type, its largest size, and how its first bytes look."""
+    """A kind of file we take: its type, and how its first bytes look."""
 
     content_type: str
-    largest: int
     magic: tuple[tuple[int, bytes], ...]  # any of (offset, bytes)
     zipped: bool = False
 
@@ -43,21 +42,21 @@ _ZIP = ((0, b"PK\x03\x04"),)
 _OFFICE = "application/vnd.openxmlformats-officedocument"
 KINDS: dict[Purpose, dict[str, Kind]] = {
     Purpose.VIDEO: {
-        "mp4": Kind("video/mp4", 5 * _GIB, ((4, b"ftyp"),)),
-        "mov": Kind("video/quicktime", 5 * _GIB, ((4, b"ftyp"), (4, b"moov"), (4, b"wide"), (4, b"mdat"))),
-        "webm": Kind("video/webm", 5 * _GIB, ((0, b"\x1a\x45\xdf\xa3"),)),
+        "mp4": Kind("video/mp4", ((4, b"ftyp"),)),
+        "mov": Kind("video/quicktime", ((4, b"ftyp"), (4, b"moov"), (4, b"wide"), (4, b"mdat"))),
+        "webm": Kind("video/webm", ((0, b"\x1a\x45\xdf\xa3"),)),
     },
     Purpose.FILE: {
-        "pdf": Kind("application/pdf", 100 << 20, ((0, b"%PDF-"),)),
-        "doc": Kind("application/msword", 100 << 20, _OLE),
-        "docx": Kind(f"{_OFFICE}.wordprocessingml.document", 100 << 20, _ZIP, zipped=True),
-        "pptx": Kind(f"{_OFFICE}.presentationml.presentation", 100 << 20, _ZIP, zipped=True),
+        "pdf": Kind("application/pdf", ((0, b"%PDF-"),)),
+        "doc": Kind("application/msword", _OLE),
+        "docx": Kind(f"{_OFFICE}.wordprocessingml.document", _ZIP, zipped=True),
+        "pptx": Kind(f"{_OFFICE}.presentationml.presentation", _ZIP, zipped=True),
     },
     Purpose.AVATAR: {
-        "png": Kind("image/png", 5 << 20, ((0, b"\x89PNG\r\n\x1a\n"),)),
-        "jpg": Kind("image/jpeg", 5 << 20, ((0, b"\xff\xd8\xff"),)),
-        "jpeg": Kind("image/jpeg", 5 << 20, ((0, b"\xff\xd8\xff"),)),
-        "webp": Kind("image/webp", 5 << 20, ((8, b"WEBP"),)),
+        "png": Kind("image/png", ((0, b"\x89PNG\r\n\x1a\n"),)),
+        "jpg": Kind("image/jpeg", ((0, b"\xff\xd8\xff"),)),
+        "jpeg": Kind("image/jpeg", ((0, b"\xff\xd8\xff"),)),
+        "webp": Kind("image/webp", ((8, b"WEBP"),)),
     },
 }
 
@@ -66,7 +65,8 @@ KINDS: dict[Purpose, dict[str, Kind]] = {
 class Upload:
     """`percent` is of the processing; `failure` says in a word why it failed.
 
-    `key` is its name and where it is sent to; `object_key` is where what was looked at lies.
+    `key` is its name and where it is sent to; `object_key` is where what was looked at lies. `sha256` is what
+    its sender said.
     """
 
     id: UploadId
@@ -75,6 +75,7 @@ class Upload:
     file_name: str
     content_type: str
     size: int
+    sha256: bytes | None
     key: str
     object_key: str
     multipart_id: str | None

@@ -11,6 +11,7 @@ from liveserver.models.accounts import Role, User
 from liveserver.models.attendance import AttendanceRow, Interval, row
 from liveserver.models.ids import LiveSessionId, UserId
 from liveserver.models.live_sessions import LiveSession, Provider, Seat, rank_of
+from liveserver.services.class_access import readable
 from liveserver.storage import attendance, live_sessions
 from liveserver.storage.bus import Bus
 from liveserver.storage.postgres import Database
@@ -89,16 +90,28 @@ class Attendance:
             session = await live_sessions.by_id(conn, session_id, deleted=viewer.role is Role.ADMIN)
             if session is None or not (viewer.role is Role.ADMIN or viewer.id in session.staff):
                 raise NotFound
+        return await self._report(session)
+
+    async def own(self, student: User, session_id: LiveSessionId) -> Report:
+        """Return one's own line. Raises what the class's page raises."""
+        async with self._database.connection() as conn:
+            session = await readable(conn, student, session_id)
+        return await self._report(session, only=student)
+
+    async def _report(self, session: LiveSession, *, only: User | None = None) -> Report:
         if session.ended_at is None and session.started_at is not None:
             # Without the ledger the report is what PostgreSQL knows: at most seconds old.
             with contextlib.suppress(SeatsUnavailable):
-                await self.drain(session_id)
+                await self.drain(session.id)
         async with self._database.connection() as conn:
-            people = await attendance.people(conn, session_id, session.course_id)
-            stays = await attendance.intervals(conn, session_id)
+            if only is None:
+                people = await attendance.people(conn, session.id, session.course_id)
+            else:
+                people = [(only.id, only.name, only.email)]
+            stays = await attendance.intervals(conn, session.id)
             if session.provider is Provider.LINK:
                 # All that is known is who opened the address, and when.
-                visits = await live_sessions.visits(conn, session_id)
+                visits = await live_sessions.visits(conn, session.id)
                 stays = {
                     user: [Interval(joined_at=at, left_at=at, leave_reason="left")]
                     for user, at in visits.items()

@@ -24,7 +24,7 @@ from liveserver.services.attendance import Attendance
 from liveserver.services.notifications import Notifications
 from liveserver.services.webhooks import Webhooks
 from liveserver.storage import attendance as attendance_rows
-from liveserver.storage import live_sessions
+from liveserver.storage import live_sessions, statistics
 from liveserver.storage.bus import Bus
 from liveserver.storage.postgres import Connection, Database
 from liveserver.storage.presence import Presence
@@ -272,6 +272,8 @@ class LiveSessions:
         async with self._database.transaction() as conn:
             if await live_sessions.mark_ended(conn, session.id, ended_at):
                 await attendance_rows.finalise(conn, session.id, ended_at)
+                figures = await statistics.session(conn, session.id)
+                await live_sessions.set_peak(conn, session.id, figures.peak)
                 facts = {**facts_of(session), "endedAt": ended_at, "reason": reason}
                 await self._webhooks.emit(conn, WebhookEvent.SESSION_ENDED, **facts)
                 await self._webhooks.emit(conn, WebhookEvent.ATTENDANCE_FINAL, **facts)

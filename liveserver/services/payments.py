@@ -22,6 +22,7 @@ from liveserver.errors import (
     PaymentsOff,
     ProviderDown,
     Removed,
+    WrongState,
 )
 from liveserver.models.accounts import Role, User
 from liveserver.models.courses import Course
@@ -294,6 +295,35 @@ class Payments:
             title=order.course_title,
         )
         return [key]
+
+    async def accept(self, admin: User, order_id: OrderId) -> Order:
+        """Let what was paid count for a held order: the student is in. Again: the same. Raises WrongState.
+
+        Who does not want that gives the money back at the provider, which tells us.
+        """
+        async with self._database.transaction() as conn:
+            order = await orders.by_id(conn, order_id)
+            if order is None:
+                raise NotFound
+            await users.lock(conn, order.student_id)
+            order = await orders.lock(conn, order_id)
+            assert order is not None  # noqa: S101 - orders are never deleted
+            if order.status is OrderStatus.PAID:
+                return order
+            if order.status is not OrderStatus.HELD:
+                raise WrongState(state=order.status)
+            amount, currency = await orders.paid_of(conn, order_id) or (order.amount, order.currency)
+            if not await orders.entered(conn, order_id, "charge"):
+                await orders.enter(conn, order, "charge", amount, currency)
+            await audit.write(conn, admin.id, "payment.accepted", order_id, amount=amount, currency=currency)
+            keys = await self._settle(conn, order)
+        for key in keys:
+            await self._notifications.push(key)
+        return await self._current(order_id)
+
+    async def all_orders(self, *, status: OrderStatus | None, before: UUID | None, limit: int) -> list[Order]:
+        async with self._database.connection() as conn:
+            return await orders.of_status(conn, status, before=before, limit=limit)
 
     async def sweep(self) -> None:
         """Give up the orders that nobody can have paid; their coupons may be used again."""

@@ -31,6 +31,8 @@ class PlatformSettings:
     completion_percent: int = 90  # of a video's seconds, before its lesson counts as complete
     attendance_percent: int = 50  # of a class, before its live lesson counts as complete
     quota_gib: int = 50  # what one instructor may keep in the store
+    max_video_mib: int = 5120
+    max_file_mib: int = 100
 
 
 def _in_json(name: str) -> str:

@@ -26,7 +26,16 @@ from liveserver.services.courses import may_see_all
 from liveserver.services.notifications import Notifications
 from liveserver.services.platform import Platform
 from liveserver.services.webhooks import Webhooks
-from liveserver.storage import attendance, certificates, courses, enrollments, lesson_progress, lessons, users
+from liveserver.storage import (
+    attendance,
+    audit,
+    certificates,
+    courses,
+    enrollments,
+    lesson_progress,
+    lessons,
+    users,
+)
 from liveserver.storage.postgres import Connection, Database
 
 
@@ -157,6 +166,14 @@ class Progress:
         if found is None:
             raise NotFound
         return found
+
+    async def revoke(self, admin: User, code: str, reason: str) -> Certificate:
+        """Let a certificate count no more, for ever. Again: the same. Raises NotFound."""
+        async with self._database.transaction() as conn:
+            revoked = await certificates.revoke(conn, code)
+            if revoked is not None:
+                await audit.write(conn, admin.id, "certificate.revoked", revoked.id, code=code, reason=reason)
+        return revoked or await self.certificate(code)
 
     async def document(self, code: str) -> bytes:
         """Return a certificate as PDF."""

@@ -221,6 +221,16 @@ class Scheduling:
                 limit=limit,
             )
 
+    async def overlap_of(self, session: LiveSession) -> LiveSessionId | None:
+        """Return another class of its host's at its time; there is none unless the setting allows it."""
+        if session.host_id is None or not self._platform.current.allow_overlap:
+            return None
+        ends = session.start_time + timedelta(minutes=session.duration)
+        async with self._database.connection() as conn:
+            return await live_sessions.overlapping(
+                conn, session.host_id, session.start_time, ends, but=session.id
+            )
+
     async def _no_overlap(
         self, conn: Connection, host: UserId, plan: Plan, *, but: LiveSessionId | None
     ) -> None:

@@ -39,9 +39,11 @@ from liveserver.storage.jobs import Payload
 from liveserver.storage.postgres import Connection, Database
 from liveserver.storage.s3 import ObjectStore
 
+HASH_DIFFERS = "content_differs_from_sha256"
 PREPARE_VIDEO, PREPARE_PORTRAIT = "video.prepare", "portrait.prepare"
 _PREPARED_BY = {Purpose.VIDEO: PREPARE_VIDEO, Purpose.AVATAR: PREPARE_PORTRAIT}
 _SECONDS_SIGNED = 600
+_LARGEST_AVATAR_MIB = 5
 _HEAD, _TAIL = 64 << 10, 4 << 20
 _ADDRESSES_OVER = timedelta(seconds=_SECONDS_SIGNED + 300)
 _UNFINISHED_AFTER = timedelta(hours=24)
@@ -55,9 +57,19 @@ class Uploads:
         self._platform = platform
 
     async def begin(
-        self, user: User, *, purpose: Purpose, file_name: str, content_type: str, size: int
+        self,
+        user: User,
+        *,
+        purpose: Purpose,
+        file_name: str,
+        content_type: str,
+        size: int,
+        sha256: bytes | None = None,
     ) -> UploadPlan:
-        """Plan an upload. Raises ForbiddenRole, Invalid, QuotaExceeded."""
+        """Plan an upload of `size` bytes; with `sha256`, what arrives must have it.
+
+        Raises ForbiddenRole, Invalid, QuotaExceeded.
+        """
         if purpose is not Purpose.AVATAR and user.role is not Role.INSTRUCTOR:
             raise ForbiddenRole
         kind = KINDS[purpose].get(extension_of(file_name))
@@ -65,8 +77,9 @@ class Uploads:
             raise Invalid(("fileName", "type_not_allowed"), allowed=sorted(KINDS[purpose]))
         if content_type != kind.content_type:
             raise Invalid(("contentType", "does_not_match_name"), expected=kind.content_type)
-        if size > kind.largest:
-            raise Invalid(("size", "too_large"), largest=kind.largest)
+        largest = self._largest(purpose)
+        if size > largest:
+            raise Invalid(("size", "too_large"), largest=largest)
         key = _new_key(user.id, extension_of(file_name))
         multipart = None
         part_size = size
@@ -80,6 +93,7 @@ class Uploads:
                 file_name=file_name,
                 content_type=content_type,
                 size=size,
+                sha256=sha256,
                 key=key,
                 multipart_id=multipart,
                 part_size=part_size,
@@ -90,6 +104,11 @@ class Uploads:
                     await self._store.abort_multipart(key, multipart)
             raise
         return await self._plan(upload, done=set())
+
+    def _largest(self, purpose: Purpose) -> int:
+        settings = self._platform.current
+        mib = {Purpose.VIDEO: settings.max_video_mib, Purpose.FILE: settings.max_file_mib}
+        return mib.get(purpose, _LARGEST_AVATAR_MIB) << 20
 
     async def _reserve(self, user: User, *, size: int, **facts: Any) -> Upload:
         """Take room for an upload out of the owner's. Raises QuotaExceeded."""
@@ -241,7 +260,12 @@ class Uploads:
             return "content_does_not_match_type"
         if upload.kind.zipped:
             start = max(0, upload.size - _TAIL)
-            return zip_fault(await self._store.read(place, start, upload.size), upload.size)
+            fault = zip_fault(await self._store.read(place, start, upload.size), upload.size)
+            if fault is not None:
+                return fault
+        # A video's is looked at when it is fetched to be made playable.
+        if upload.sha256 is not None and upload.purpose is not Purpose.VIDEO:
+            return None if await self._store.sha256(place) == upload.sha256 else HASH_DIFFERS
         return None
 
     async def _clear(self, upload: Upload) -> None:

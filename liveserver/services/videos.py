@@ -1,6 +1,7 @@
 """Making uploaded videos playable: fetched, converted in another process, put back as encrypted segments."""
 
 import asyncio
+import hashlib
 import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -13,6 +14,7 @@ import structlog
 from liveserver.models.ids import UploadId
 from liveserver.models.uploads import Rendition, Upload, UploadStatus, Video
 from liveserver.services.sealing import seal
+from liveserver.services.uploads import HASH_DIFFERS
 from liveserver.storage import uploads
 from liveserver.storage.jobs import Payload
 from liveserver.storage.postgres import Database
@@ -29,6 +31,11 @@ class VideoConverter(Protocol):
     async def convert(
         self, source: Path, folder: Path, key: bytes, on_percent: Callable[[int], Awaitable[None]]
     ) -> dict[str, Any]: ...
+
+
+def _sha256(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 class Videos:
@@ -76,6 +83,8 @@ class Videos:
             source, made = folder / f"source.{upload.extension}", folder / "hls"
             made.mkdir()
             await self._store.download(upload.object_key, source)
+            if upload.sha256 is not None and await asyncio.to_thread(_sha256, source) != upload.sha256:
+                raise self._failed(HASH_DIFFERS)
 
             async def note(percent: int) -> None:
                 async with self._database.connection() as conn:

@@ -3,7 +3,7 @@
 import asyncpg
 
 from liveserver.models.courses import Course
-from liveserver.models.ids import CourseId, UserId, uuid7
+from liveserver.models.ids import UserId, uuid7
 from liveserver.models.progress import Certificate
 from liveserver.storage.postgres import Connection
 
@@ -60,10 +60,11 @@ async def of_student(conn: Connection, student: UserId) -> list[Certificate]:
     return [_certificate(row) for row in rows]
 
 
-async def revoke(conn: Connection, student: UserId, course_id: CourseId) -> None:
-    await conn.execute(
-        "UPDATE certificates SET revoked_at = coalesce(revoked_at, now())"
-        " WHERE student_id = $1 AND course_id = $2",
-        student,
-        course_id,
+async def revoke(conn: Connection, code: str) -> Certificate | None:
+    """Return the certificate that counts no more; None when there was none that did."""
+    row = await conn.fetchrow(
+        "UPDATE certificates SET revoked_at = now() WHERE code = $1 AND revoked_at IS NULL"
+        f" RETURNING {_COLUMNS}",
+        code,
     )
+    return _certificate(row) if row else None

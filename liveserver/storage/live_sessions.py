@@ -118,6 +118,10 @@ async def overlapping(
     return found
 
 
+async def set_peak(conn: Connection, session_id: LiveSessionId, students: int) -> None:
+    await conn.execute("UPDATE live_sessions SET peak_students = $2 WHERE id = $1", session_id, students)
+
+
 async def note_visit(conn: Connection, session_id: LiveSessionId, user_id: UserId) -> None:
     """Note that somebody opened a class's address; the first time counts."""
     await conn.execute(

@@ -155,16 +155,27 @@ async def take_turns(conn: Connection, provider: str, payment_ref: str) -> None:
 async def note_event(conn: Connection, provider: str, event: PaymentEvent, order_id: OrderId | None) -> bool:
     """Write an event down; False when it was told before."""
     row = await conn.fetchrow(
-        "INSERT INTO payment_events (provider, event_id, kind, order_id, payment_ref, amount)"
-        " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING 1",
+        "INSERT INTO payment_events (provider, event_id, kind, order_id, payment_ref, amount, currency)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING RETURNING 1",
         provider,
         event.id,
         event.kind,
         order_id,
         event.payment_ref,
         event.amount,
+        event.currency,
     )
     return row is not None
+
+
+async def paid_of(conn: Connection, order_id: OrderId) -> tuple[int, str] | None:
+    """Return what was paid for an order, in minor units, and the currency; the last word counts."""
+    row = await conn.fetchrow(
+        "SELECT amount, currency FROM payment_events WHERE order_id = $1 AND kind = 'paid'"
+        " ORDER BY at DESC LIMIT 1",
+        order_id,
+    )
+    return (row["amount"], row["currency"]) if row else None
 
 
 async def claim_early(
@@ -184,15 +195,15 @@ async def claim_early(
     ]
 
 
-async def enter(conn: Connection, order: Order, kind: str, amount: int) -> None:
-    """Write money that moved into the ledger; `kind` is charge or refund."""
+async def enter(conn: Connection, order: Order, kind: str, amount: int, currency: str | None = None) -> None:
+    """Write money that moved into the ledger; `kind` is charge or refund, the currency the order's."""
     await conn.execute(
         "INSERT INTO ledger_entries (id, order_id, kind, amount, currency) VALUES ($1, $2, $3, $4, $5)",
         uuid7(),
         order.id,
         kind,
         amount,
-        order.currency,
+        currency or order.currency,
     )
 
 
@@ -210,6 +221,19 @@ async def of_student(conn: Connection, student: UserId, *, before: UUID | None, 
     rows = await conn.fetch(
         _SELECT + " WHERE o.student_id = $1 AND ($2::uuid IS NULL OR o.id < $2) ORDER BY o.id DESC LIMIT $3",
         student,
+        before,
+        limit,
+    )
+    return [_order(row) for row in rows]
+
+
+async def of_status(
+    conn: Connection, status: OrderStatus | None, *, before: UUID | None, limit: int
+) -> list[Order]:
+    rows = await conn.fetch(
+        _SELECT + " WHERE ($1::text IS NULL OR o.status = $1) AND ($2::uuid IS NULL OR o.id < $2)"
+        " ORDER BY o.id DESC LIMIT $3",
+        status,
         before,
         limit,
     )

@@ -1,5 +1,6 @@
 """The object store: any S3. Signed addresses for browsers; reads and whole files for the server itself."""
 
+import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -198,6 +199,16 @@ class ObjectStore:
             async with answer["Body"] as body:
                 data: bytes = await body.read()
         return data
+
+    async def sha256(self, key: str) -> bytes:
+        """Read an object through, piece by piece, and return its digest."""
+        digest = hashlib.sha256()
+        async with _told():
+            answer = await self._server.get_object(Bucket=self._bucket, Key=key)
+            async with answer["Body"] as body:
+                async for chunk in body.iter_chunks(_CHUNK):
+                    digest.update(chunk)
+        return digest.digest()
 
     async def download(self, key: str, path: Path) -> None:
         """Write an object to a file, piece by piece."""

@@ -27,6 +27,7 @@ async def school(conn: Connection) -> SchoolFigures:
         " (SELECT coalesce(sum(extract(epoch FROM left_at - joined_at)), 0) / 3600"
         " FROM attendance_intervals WHERE role = 'student' AND left_at IS NOT NULL) AS attended_hours,"
         " (SELECT coalesce(sum(refused_joins), 0)::bigint FROM live_sessions) AS refused,"
+        " (SELECT coalesce(max(peak_students), 0) FROM live_sessions) AS peak,"
         " (SELECT count(*) FROM certificates WHERE revoked_at IS NULL) AS certificates,"
         " (SELECT coalesce(sum(size), 0)::bigint FROM uploads"
         " WHERE status IN ('processing', 'ready')) AS bytes"
@@ -44,6 +45,7 @@ async def school(conn: Connection) -> SchoolFigures:
         sessions_held=rest["held"],
         live_hours=round(float(rest["live_hours"]), 3),
         attended_hours=round(float(rest["attended_hours"]), 3),
+        peak_seats=rest["peak"],
         refused_joins=rest["refused"],
         certificates=rest["certificates"],
         storage_bytes=rest["bytes"],

@@ -11,8 +11,8 @@ from liveserver.models.uploads import Purpose, Rendition, Upload, UploadStatus, 
 from liveserver.storage.postgres import Connection
 
 _COLUMNS = (
-    "id, owner_id, purpose, file_name, content_type, size, key, coalesce(object_key, key) AS object_key,"
-    " multipart_id, part_size, status, failure, percent, created_at"
+    "id, owner_id, purpose, file_name, content_type, size, sha256, key,"
+    " coalesce(object_key, key) AS object_key, multipart_id, part_size, status, failure, percent, created_at"
 )
 
 
@@ -24,6 +24,7 @@ def _upload(row: asyncpg.Record) -> Upload:
         file_name=row["file_name"],
         content_type=row["content_type"],
         size=row["size"],
+        sha256=row["sha256"],
         key=row["key"],
         object_key=row["object_key"],
         multipart_id=row["multipart_id"],
@@ -43,14 +44,16 @@ async def insert(
     file_name: str,
     content_type: str,
     size: int,
+    sha256: bytes | None,
     key: str,
     multipart_id: str | None,
     part_size: int,
 ) -> Upload:
     row = await conn.fetchrow(
         "INSERT INTO uploads (id, owner_id, purpose, file_name, content_type, size, key, multipart_id,"
-        " part_size, status, staged)"
-        f" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'uploading', $8::text IS NULL) RETURNING {_COLUMNS}",
+        " part_size, sha256, status, staged)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'uploading', $8::text IS NULL)"
+        f" RETURNING {_COLUMNS}",
         uuid7(),
         owner,
         purpose,
@@ -60,6 +63,7 @@ async def insert(
         key,
         multipart_id,
         part_size,
+        sha256,
     )
     assert row is not None  # noqa: S101 - RETURNING of an insert
     return _upload(row)

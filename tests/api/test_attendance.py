@@ -3,6 +3,24 @@
 from tests.builders import School
 
 
+async def test_a_student_reads_their_own_line_only(school: School) -> None:
+    teacher = await school.register("instructor")
+    students = [await school.register() for _ in range(2)]
+    course = await school.course(teacher)
+    await school.enroll(students, course)
+    session = await school.session(teacher, course)
+    await school.enter(students[0], session)
+    path = f"/api/live-sessions/{session}/attendance"
+    whole = (await school.call("GET", path, teacher)).body["students"]
+    for one in students:
+        mine = (await school.call("GET", f"{path}/mine", one)).body["students"]
+        assert [row["studentId"] for row in mine] == [one.id]
+        expected = next(row for row in whole if row["studentId"] == one.id)
+        assert mine[0].get("firstJoin") == expected.get("firstJoin")
+    stranger = await school.call("GET", f"{path}/mine", await school.register())
+    assert (stranger.status, stranger.code) == (403, "not_enrolled")
+
+
 async def test_a_class_is_judged_by_its_courses_thresholds_and_stays_so_judged(school: School) -> None:
     teacher, student = await school.register("instructor"), await school.register()
     course = await school.course(teacher)

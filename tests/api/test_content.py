@@ -1,6 +1,7 @@
 """Uploading, watching and downloading with a real store: the application never carries the bytes."""
 
 import asyncio
+import hashlib
 import io
 import time
 import zipfile
@@ -48,9 +49,9 @@ async def _put(school: School, url: str, data: bytes, kind: str | None) -> int:
         return answer.status
 
 
-async def _upload(school: School, who: Person, name: str, data: bytes) -> Any:
+async def _upload(school: School, who: Person, name: str, data: bytes, **other: Any) -> Any:
     """Upload as a browser does, and return what became of it."""
-    plan = await _begin(school, who, name, len(data))
+    plan = await _begin(school, who, name, len(data), **other)
     assert plan.status == 201, plan
     at = 0
     single = len(plan.body["parts"]) == 1
@@ -246,6 +247,31 @@ async def test_a_file_that_is_not_what_it_says_is_refused_by_name(
     assert refused.status == 422
 
 
+@pytest.mark.parametrize("right", [True, False])
+async def test_what_arrives_has_the_hash_its_sender_named(school: School, right: bool) -> None:
+    owner = await school.register("instructor")
+    digest = hashlib.sha256(PDF if right else PDF[:-1]).hexdigest()
+    plan = (await _begin(school, owner, "a.pdf", len(PDF), sha256=digest)).body
+    assert await _put(school, plan["parts"][0]["url"], PDF, TYPES["pdf"]) == 200
+    done = (await school.call("POST", f"/api/uploads/{plan['id']}/complete", owner)).body
+    assert done["status"] == ("ready" if right else "failed")
+    assert done.get("failure") == (None if right else "content_differs_from_sha256")
+
+
+async def test_the_largest_size_is_a_setting(school: School) -> None:
+    owner, admin = await school.register("instructor"), await school.login("admin@example.com")
+    await school.call("PATCH", "/api/admin/settings", admin, json={"maxFileMib": 1, "maxVideoMib": 2})
+    try:
+        for name, largest in (("a.pdf", MIB), ("a.mp4", 2 * MIB)):
+            assert (await _begin(school, owner, name, largest)).status == 201
+            refused = await _begin(school, owner, name, largest + 1)
+            assert (refused.status, refused.body["largest"]) == (422, largest)
+    finally:
+        await school.call(
+            "PATCH", "/api/admin/settings", admin, json={"maxFileMib": 100, "maxVideoMib": 5120}
+        )
+
+
 async def test_a_good_office_document_is_taken(school: School) -> None:
     owner = await school.register("instructor")
     upload = await _upload(
@@ -297,7 +323,8 @@ async def lecture(
     """A course with a video of twenty seconds that is ready: owner, student, course, lesson."""
     owner, student, course, section = await _course(school)
     path = make_video(tmp_path_factory.mktemp("video") / "v.mp4", seconds=20, width=640, height=480)
-    upload = await _upload(school, owner, "lecture.mp4", path.read_bytes())
+    data = path.read_bytes()
+    upload = await _upload(school, owner, "lecture.mp4", data, sha256=hashlib.sha256(data).hexdigest())
     assert upload["status"] == "processing"
     lesson = await school.lesson(owner, section, type="video", contentUrl=upload["contentUrl"])
     early = await school.call("GET", f"/api/videos/{lesson}/stream", student)
@@ -503,10 +530,14 @@ async def _ignore(_percent: int) -> None:
     pass
 
 
-@pytest.mark.parametrize(("data", "reason"), [(b"\0\0\0\x18ftypmp42" + bytes(5000), "broken_video")])
-async def test_a_broken_video_fails_with_a_reason(school: School, data: bytes, reason: str) -> None:
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [({}, "broken_video"), ({"sha256": "0" * 64}, "content_differs_from_sha256")],
+)
+async def test_a_broken_video_fails_with_a_reason(school: School, other: dict[str, Any], reason: str) -> None:
     owner, student, _, section = await _course(school)
-    upload = await _upload(school, owner, "broken.mp4", data)
+    data = b"\0\0\0\x18ftypmp42" + bytes(5000)
+    upload = await _upload(school, owner, "broken.mp4", data, **other)
     lesson = await school.lesson(owner, section, type="video", contentUrl=upload["contentUrl"])
     for _ in range(200):
         state = (await school.call("GET", f"/api/uploads/{upload['id']}", owner)).body

@@ -151,6 +151,13 @@ async def test_an_instructor_cannot_give_two_classes_at_once(school: School) -> 
         "PATCH", f"/api/live-sessions/{after.body['id']}", owner, json={"startTime": "2031-01-01T10:30:00Z"}
     )
     assert (moved.status, moved.code) == (409, "overlap")
+    admin = await school.login("admin@example.com")
+    await school.call("PATCH", "/api/admin/settings", admin, json={"allowOverlap": True})
+    try:
+        warned = await school.call("POST", "/api/live-sessions", owner, json=plan(1, "2031-01-01T10:05:00Z"))
+        assert (warned.status, warned.body["overlapsWith"]) == (201, first.body["id"])
+    finally:
+        await school.call("PATCH", "/api/admin/settings", admin, json={"allowOverlap": False})
     at_once = [
         school.call(
             "POST", "/api/live-sessions", owner, json=plan(n % 2, "2031-02-01T10:00:00Z"), process=n % 2

@@ -136,6 +136,7 @@ MATRIX: list[tuple[str, str, Any, tuple[Any, ...]]] = [
     ("POST", "/api/live-sessions/{session}/join", None, (401, 403, 200, 200, 200, 404, 403, 403)),
     ("GET", "/api/live-sessions/{session}/status", None, (401, 403, 200, 200, 200, 404, 200, 403)),
     ("GET", "/api/live-sessions/{session}/attendance", None, (401, 403, 403, 200, 200, 404, 200, 403)),
+    ("GET", "/api/live-sessions/{session}/attendance/mine", None, (401, 403, 200, 403, 403, 403, 403, 403)),
     ("POST", "/api/live-sessions/{session}/leave", None, (401, 403, 204, 204, 204, 404, 403, 403)),
     ("GET", "/api/admin/courses", None, (401, 403, 403, 403, 403, 403, 200, 403)),
     ("PATCH", "/api/admin/courses/{course}/approve", None, (401, 403, 403, 403, 403, 403, 200, 403)),
@@ -180,6 +181,8 @@ MATRIX: list[tuple[str, str, Any, tuple[Any, ...]]] = [
     ),
     ("POST", "/api/payments/webhook", None, (404,) * 8),
     ("GET", "/api/payments/history", None, (401, 200, 200, 200, 200, 200, 200, 403)),
+    ("GET", "/api/admin/orders", None, (401, 403, 403, 403, 403, 403, 200, 403)),
+    ("POST", "/api/admin/orders/{unknown}/accept", None, (401, 403, 403, 403, 403, 403, 404, 403)),
     ("GET", "/api/admin/revenue", None, (401, 403, 403, 403, 403, 403, 200, 403)),
     (
         "POST",
@@ -212,6 +215,12 @@ MATRIX: list[tuple[str, str, Any, tuple[Any, ...]]] = [
         (401, 403, 403, 403, 403, 403, 404, 403),
     ),
     ("GET", "/api/certificates/00000000000000000000/pdf", None, (404,) * 8),
+    (
+        "PATCH",
+        "/api/admin/certificates/00000000000000000000/revoke",
+        {"reason": "x"},
+        (401, 403, 403, 403, 403, 403, 404, 403),
+    ),
     ("GET", "/api/live-sessions/{session}/ics", None, (401, 403, 200, 200, 200, 404, 200, 403)),
     ("GET", "/api/admin/users", None, (401, 403, 403, 403, 403, 403, 200, 403)),
     (

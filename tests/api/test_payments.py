@@ -341,6 +341,27 @@ async def test_what_is_not_what_was_asked_is_held(shop: School, amount: int, cur
     assert (await _buy(shop, student, course)).status == 201
 
 
+async def test_an_admin_finds_what_is_held_and_accepts_it(shop: School) -> None:
+    _, student, course = await _ware(shop)
+    order = (await _buy(shop, student, course)).body
+    await _tell(shop, "checkout.session.completed", _paid(order, PRICE - 1))
+    admin = await shop.login("admin@example.com")
+    held = (await shop.call("GET", "/api/admin/orders?status=held", admin)).body["items"]
+    found = next(one for one in held if one["id"] == order["id"])
+    assert (found["studentId"], found["paymentRef"]) == (student.id, f"pi_{order['id']}")
+    path = f"/api/admin/orders/{order['id']}/accept"
+    for _ in range(2):
+        assert (await shop.call("POST", path, admin)).body["status"] == "paid"
+    assert await _is_in(shop, student, course)
+    sums = await shop.database.fetch(
+        "SELECT kind, amount, currency FROM ledger_entries WHERE order_id = $1", order["id"]
+    )
+    assert [tuple(row) for row in sums] == [("charge", PRICE - 1, "USD")]
+    other = (await _buy(shop, await shop.register(), course)).body
+    refused = await shop.call("POST", f"/api/admin/orders/{other['id']}/accept", admin)
+    assert (refused.status, refused.code) == (409, "wrong_state")
+
+
 async def test_a_payment_does_not_undo_a_removal(shop: School) -> None:
     owner, student, course = await _ware(shop)
     order = (await _buy(shop, student, course)).body

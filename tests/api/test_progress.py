@@ -54,6 +54,26 @@ async def test_the_percent_is_of_published_lessons_and_the_last_one_certifies(sc
     assert [one["progress"] for one in students.body["items"]] == [75]
 
 
+async def test_a_certificate_is_revoked_for_ever_and_says_so(school: School) -> None:
+    owner, student = await school.register("instructor"), await school.register()
+    course = await school.course(owner)
+    await school.enroll([student], course)
+    read = (await school.call("GET", f"/api/courses/{course}/progress", student)).body
+    for lesson in read["lessons"]:
+        await school.call("POST", f"/api/progress/lesson/{lesson['lessonId']}/complete", student)
+    code = (await school.call("GET", "/api/certificates/mine", student)).body[0]["code"]
+    admin = await school.login("admin@example.com")
+    path = f"/api/admin/certificates/{code}/revoke"
+    assert (await school.call("PATCH", path, admin, json={})).status == 422
+    for _ in range(2):
+        assert (await school.call("PATCH", path, admin, json={"reason": "plagiarism"})).body[
+            "status"
+        ] == "revoked"
+    assert (await school.call("GET", f"/api/certificates/{code}")).body["status"] == "revoked"
+    log = (await school.call("GET", "/api/admin/audit?action=certificate.revoked", admin)).body["items"]
+    assert [one["details"]["reason"] for one in log if one["details"]["code"] == code] == ["plagiarism"]
+
+
 async def test_in_a_sequential_course_each_lesson_opens_the_next(school: School) -> None:
     _, student, course, _, lessons = await _course(school, sequential=True)
     locked = await school.call("GET", f"/api/lessons/{lessons[1]}", student)

@@ -69,6 +69,13 @@ async def test_the_figures_of_the_school(school: School) -> None:
     assert figures["liveNow"] == await count("SELECT count(*) FROM live_sessions WHERE status = 'live'")
     assert figures["certificates"] == await count("SELECT count(*) FROM certificates")
     assert figures["active7"] == await count("SELECT count(DISTINCT user_id) FROM refresh_families")
+    assert figures["refusedJoins"] == await count("SELECT sum(refused_joins) FROM live_sessions")
+    ended = await school.database.fetch("SELECT id FROM live_sessions WHERE status = 'ended'")
+    peaks = [
+        (await school.call("GET", f"/api/live-sessions/{one['id']}/stats", admin)).body["peak"]
+        for one in ended
+    ]
+    assert figures["peakSeats"] == max(peaks) >= 2
     assert figures["asOf"]
 
 

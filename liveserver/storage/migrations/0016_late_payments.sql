@@ -6,5 +6,6 @@ CREATE INDEX orders_unpaid ON orders (created_at)
     WHERE status = 'created' OR (status = 'failed' AND coupon_id IS NOT NULL AND NOT coupon_returned);
 CREATE UNIQUE INDEX orders_payment ON orders (provider, payment_ref) WHERE payment_ref IS NOT NULL;
 
-ALTER TABLE payment_events ADD COLUMN payment_ref text, ADD COLUMN amount bigint NOT NULL DEFAULT 0;
+ALTER TABLE payment_events
+    ADD COLUMN payment_ref text, ADD COLUMN amount bigint NOT NULL DEFAULT 0, ADD COLUMN currency text NOT NULL DEFAULT '';
 CREATE INDEX payment_events_early ON payment_events (provider, payment_ref) WHERE order_id IS NULL;

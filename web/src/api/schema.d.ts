@@ -640,6 +640,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/admin/certificates/{code}/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Revoke certificate */
+        patch: operations["revoke_certificate"];
+        trace?: never;
+    };
     "/api/uploads/signed-url": {
         parameters: {
             query?: never;
@@ -1000,6 +1017,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/live-sessions/{session}/attendance/mine": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** My attendance */
+        get: operations["my_attendance"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/live-sessions/{session}/attendance": {
         parameters: {
             query?: never;
@@ -1062,6 +1096,40 @@ export interface paths {
         put?: never;
         /** Read all notifications */
         post: operations["read_all_notifications"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/orders": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List orders */
+        get: operations["list_orders"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/orders/{order}/accept": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Accept order */
+        post: operations["accept_order"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2560,6 +2628,11 @@ export interface components {
              */
             status: "valid" | "revoked";
         };
+        /** ReasonIn */
+        ReasonIn: {
+            /** Reason */
+            reason: string;
+        };
         /**
          * PartOut
          * @description PUT exactly `size` bytes to `url`; a part that is `done` has arrived and has none.
@@ -2629,6 +2702,8 @@ export interface components {
         /**
          * UploadIn
          * @description `size` is in bytes, and is what must arrive: the store refuses another length.
+         *
+         *     With `sha256`, in hex, what arrives is compared with it before anybody sees it.
          */
         UploadIn: {
             /**
@@ -2642,6 +2717,11 @@ export interface components {
             contentType: string;
             /** Size */
             size: number;
+            /**
+             * Sha256
+             * @default null
+             */
+            sha256: string | null;
         };
         /**
          * UploadOut
@@ -2811,6 +2891,122 @@ export interface components {
          */
         Provider: "builtin" | "link";
         /**
+         * PlannedSession
+         * @description `overlapsWith` warns of another class of the same host at that time, where the setting allows it.
+         */
+        PlannedSession: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /**
+             * Courseid
+             * Format: uuid
+             */
+            courseId: string;
+            /** Coursetitle */
+            courseTitle: string;
+            /**
+             * Lessonid
+             * @default null
+             */
+            lessonId: string | null;
+            /** Title */
+            title: string;
+            /**
+             * Starttime
+             * Format: date-time
+             */
+            startTime: string;
+            /** Timezone */
+            timezone: string;
+            /** Duration */
+            duration: number;
+            /** Maxstudents */
+            maxStudents: number;
+            /** Currentstudents */
+            currentStudents: number;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "scheduled" | "live" | "ended" | "cancelled";
+            /**
+             * Cancelreason
+             * @default null
+             */
+            cancelReason: string | null;
+            /**
+             * Startedat
+             * @default null
+             */
+            startedAt: string | null;
+            /**
+             * Endedat
+             * @default null
+             */
+            endedAt: string | null;
+            /**
+             * Endsat
+             * Format: date-time
+             */
+            endsAt: string;
+            provider: components["schemas"]["Provider"];
+            /**
+             * Externalurl
+             * @default null
+             */
+            externalUrl: string | null;
+            /** Isstaff */
+            isStaff: boolean;
+            /**
+             * Overlapswith
+             * @default null
+             */
+            overlapsWith: string | null;
+        };
+        /** LiveSessionIn */
+        LiveSessionIn: {
+            /** Title */
+            title: string;
+            /**
+             * Starttime
+             * Format: date-time
+             */
+            startTime: string;
+            /**
+             * Timezone
+             * @default UTC
+             */
+            timezone: string;
+            /** Duration */
+            duration: number;
+            /** Maxstudents */
+            maxStudents: number;
+            /**
+             * Provider
+             * @default builtin
+             * @enum {string}
+             */
+            provider: "builtin" | "link";
+            /**
+             * Externalurl
+             * @default null
+             */
+            externalUrl: string | null;
+            /**
+             * Courseid
+             * Format: uuid
+             */
+            courseId: string;
+            /**
+             * Lessonid
+             * @default null
+             */
+            lessonId: string | null;
+        };
+        /**
          * LiveSessionOut
          * @description `currentStudents` counts reserved, seated and briefly lost students, from the seat ledger.
          */
@@ -2880,46 +3076,6 @@ export interface components {
             externalUrl: string | null;
             /** Isstaff */
             isStaff: boolean;
-        };
-        /** LiveSessionIn */
-        LiveSessionIn: {
-            /** Title */
-            title: string;
-            /**
-             * Starttime
-             * Format: date-time
-             */
-            startTime: string;
-            /**
-             * Timezone
-             * @default UTC
-             */
-            timezone: string;
-            /** Duration */
-            duration: number;
-            /** Maxstudents */
-            maxStudents: number;
-            /**
-             * Provider
-             * @default builtin
-             * @enum {string}
-             */
-            provider: "builtin" | "link";
-            /**
-             * Externalurl
-             * @default null
-             */
-            externalUrl: string | null;
-            /**
-             * Courseid
-             * Format: uuid
-             */
-            courseId: string;
-            /**
-             * Lessonid
-             * @default null
-             */
-            lessonId: string | null;
         };
         /** LiveSessionPage */
         LiveSessionPage: {
@@ -3167,6 +3323,69 @@ export interface components {
          */
         OrderStatus: "created" | "paid" | "refunded" | "disputed" | "held" | "failed";
         /**
+         * StudentOrderOut
+         * @description An order as the admin sees it; `paymentRef` is the provider's name of the payment.
+         */
+        StudentOrderOut: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /**
+             * Courseid
+             * Format: uuid
+             */
+            courseId: string;
+            /** Coursetitle */
+            courseTitle: string;
+            /** Amount */
+            amount: number;
+            /** Currency */
+            currency: string;
+            status: components["schemas"]["OrderStatus"];
+            /**
+             * Checkouturl
+             * @default null
+             */
+            checkoutUrl: string | null;
+            /**
+             * Createdat
+             * Format: date-time
+             */
+            createdAt: string;
+            /**
+             * Paidat
+             * @default null
+             */
+            paidAt: string | null;
+            /**
+             * Studentid
+             * Format: uuid
+             */
+            studentId: string;
+            /**
+             * Paymentref
+             * @default null
+             */
+            paymentRef: string | null;
+            /**
+             * Coupon
+             * @default null
+             */
+            coupon: string | null;
+        };
+        /** StudentOrderPage */
+        StudentOrderPage: {
+            /** Items */
+            items: components["schemas"]["StudentOrderOut"][];
+            /**
+             * Nextcursor
+             * @default null
+             */
+            nextCursor: string | null;
+        };
+        /**
          * OrderOut
          * @description `amount` is in minor units of `currency`; pay at `checkoutUrl`, absent when nothing is left to pay.
          */
@@ -3332,6 +3551,8 @@ export interface components {
         /**
          * SchoolFiguresOut
          * @description `active7` and `active30` are accounts seen in so many days; figures are those of `asOf`.
+         *
+         *     `peakSeats` is the most students that a class which is over had at once.
          */
         SchoolFiguresOut: {
             /** Users */
@@ -3358,6 +3579,8 @@ export interface components {
             liveHours: number;
             /** Attendedhours */
             attendedHours: number;
+            /** Peakseats */
+            peakSeats: number;
             /** Refusedjoins */
             refusedJoins: number;
             /** Certificates */
@@ -3606,11 +3829,6 @@ export interface components {
              */
             nextCursor: string | null;
         };
-        /** ReasonIn */
-        ReasonIn: {
-            /** Reason */
-            reason: string;
-        };
         /** UserPage */
         UserPage: {
             /** Items */
@@ -3662,6 +3880,10 @@ export interface components {
             attendancePercent: number;
             /** Quotagib */
             quotaGib: number;
+            /** Maxvideomib */
+            maxVideoMib: number;
+            /** Maxfilemib */
+            maxFileMib: number;
         };
         /** SettingsPatch */
         SettingsPatch: {
@@ -3715,6 +3937,16 @@ export interface components {
              * @default null
              */
             quotaGib: number | null;
+            /**
+             * Maxvideomib
+             * @default null
+             */
+            maxVideoMib: number | null;
+            /**
+             * Maxfilemib
+             * @default null
+             */
+            maxFileMib: number | null;
         };
         /** AuditOut */
         AuditOut: {
@@ -4629,6 +4861,15 @@ export interface operations {
             };
             /** @description `invalid`: Check the fields */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `too_many_requests`: Too many tries */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7074,6 +7315,95 @@ export interface operations {
             };
         };
     };
+    revoke_certificate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                code: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReasonIn"];
+            };
+        };
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CertificateOut"];
+                };
+            };
+            /** @description `malformed_json`: Malformed JSON */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `token_expired`: The access token has expired; `token_invalid`: The access token does not count; `unauthenticated`: Sign in first */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `account_disabled`: This account is disabled; `forbidden_role`: Not for your role */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `not_found`: Not found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `unsupported_media_type`: Unsupported media type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid`: Check the fields */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `database_unavailable`: Not available now */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     begin_upload: {
         parameters: {
             query?: never;
@@ -8121,7 +8451,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["LiveSessionOut"];
+                    "application/json": components["schemas"]["PlannedSession"];
                 };
             };
             /** @description `malformed_json`: Malformed JSON */
@@ -8277,7 +8607,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["LiveSessionOut"];
+                    "application/json": components["schemas"]["PlannedSession"];
                 };
             };
             /** @description `malformed_json`: Malformed JSON */
@@ -8758,6 +9088,64 @@ export interface operations {
             };
         };
     };
+    my_attendance: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AttendanceOut"];
+                };
+            };
+            /** @description `token_expired`: The access token has expired; `token_invalid`: The access token does not count; `unauthenticated`: Sign in first */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `not_enrolled`: You are not enrolled; `removed`: You were removed; `account_disabled`: This account is disabled; `forbidden_role`: Not for your role */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `not_found`: Not found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `database_unavailable`: Not available now */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     read_attendance: {
         parameters: {
             query?: {
@@ -8970,6 +9358,133 @@ export interface operations {
             };
             /** @description `account_disabled`: This account is disabled */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `database_unavailable`: Not available now */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_orders: {
+        parameters: {
+            query?: {
+                limit?: number;
+                cursor?: string | null;
+                status?: components["schemas"]["OrderStatus"] | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudentOrderPage"];
+                };
+            };
+            /** @description `token_expired`: The access token has expired; `token_invalid`: The access token does not count; `unauthenticated`: Sign in first */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `account_disabled`: This account is disabled; `forbidden_role`: Not for your role */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid`: Check the fields */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `database_unavailable`: Not available now */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    accept_order: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                order: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudentOrderOut"];
+                };
+            };
+            /** @description `token_expired`: The access token has expired; `token_invalid`: The access token does not count; `unauthenticated`: Sign in first */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `account_disabled`: This account is disabled; `forbidden_role`: Not for your role */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `not_found`: Not found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `wrong_state`: Not in this state */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
