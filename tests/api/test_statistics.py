@@ -67,7 +67,9 @@ async def test_the_figures_of_the_school(school: School) -> None:
         "SELECT count(*) FROM courses WHERE deleted_at IS NULL"
     )
     assert figures["liveNow"] == await count("SELECT count(*) FROM live_sessions WHERE status = 'live'")
-    assert figures["certificates"] == await count("SELECT count(*) FROM certificates")
+    assert figures["certificates"] == await count(
+        "SELECT count(*) FROM certificates WHERE revoked_at IS NULL"
+    )
     assert figures["active7"] == await count("SELECT count(DISTINCT user_id) FROM refresh_families")
     assert figures["refusedJoins"] == await count("SELECT sum(refused_joins) FROM live_sessions")
     ended = await school.database.fetch("SELECT id FROM live_sessions WHERE status = 'ended'")
