@@ -7,8 +7,9 @@ worker is on another host: to come).
     answer    [id, true, result]  or  [id, false, code, sentence]
     event     [0, name, {facts}]
 
-Methods: attach, detach, publish, subscribe, answer, grant, revoke, mute, close_room, slots, occupants, stats.
-Events: slots, transport. Sources are camera, microphone, screen; a slot is a place of the stage.
+Methods: attach, detach, publish, subscribe, answer, view, grant, revoke, mute, close_room, slots, occupants,
+stats. Events: slots, transport, quality, layers, speakers. Sources are camera, microphone, screen; a slot is
+a place of the stage.
 """
 
 import asyncio
@@ -180,6 +181,10 @@ class WorkerClient:
 
     async def answer(self, room: str, participant: str, sdp: str) -> None:
         await self._call("answer", room=room, participant=participant, sdp=sdp)
+
+    async def view(self, room: str, participant: str, sizes: Mapping[str, int]) -> None:
+        """Say how high, in pixels, a page shows each section by its mid; 0 is not at all."""
+        await self._call("view", room=room, participant=participant, sizes=dict(sizes))
 
     async def grant(self, room: str, participant: str, sources: Sequence[str]) -> None:
         """Give the floor: all of the sources, or WorkerRefused(floor_full) and none."""

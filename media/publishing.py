@@ -1,11 +1,22 @@
 """The connection a participant sends on: the client offers, we answer what it may send."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from media import rtcp
+from media.arrivals import Arrivals
+from media.layer import Layer
 from media.producer import Producer
-from media.rtp import HEADER, URI_MID, extensions, payload_bounds
+from media.rtp import (
+    HEADER,
+    URI_AUDIO_LEVEL,
+    URI_MID,
+    URI_REPAIRED_RID,
+    URI_RID,
+    URI_TRANSPORT_SEQUENCE,
+    extensions,
+    payload_bounds,
+)
 from media.sdp import Codec, Description, Section, write
 from media.slot import Slot
 from media.transport import Transport, Wiring
@@ -13,8 +24,10 @@ from media.transport import Transport, Wiring
 _MOST_SSRCS = 16
 _CODECS = {"audio": "opus", "video": "vp8"}
 _KINDS = {"camera": "video", "screen": "video", "microphone": "audio"}
-_BITRATE_CAPS = {"camera": 1_700_000, "screen": 2_500_000, "microphone": 128_000}
-_FEEDBACK = ("nack", "nack pli", "ccm fir", "goog-remb")
+_BITRATE_CAPS = {"camera": 2_200_000, "screen": 2_800_000, "microphone": 128_000}
+_FEEDBACK = ("nack", "nack pli", "ccm fir", "goog-remb", "transport-cc")
+_TAKEN = (URI_MID, URI_RID, URI_REPAIRED_RID, URI_AUDIO_LEVEL, URI_TRANSPORT_SEQUENCE)
+_FEEDBACK_INTERVAL = 0.1
 
 Claim = Callable[[str, str], Slot]  # (mid, source) -> its place; raises what refuses it
 
@@ -33,9 +46,12 @@ class PublishTransport(Transport):
     def __init__(self, wiring: Wiring, on_state: Callable[[Transport, str], None]) -> None:
         super().__init__(wiring, on_state)
         self.producers: dict[str, Producer] = {}  # by mid
-        self._by_ssrc: dict[bytes, Producer] = {}
-        self._rtx: dict[bytes, Producer] = {}
-        self._mid_extension = 0
+        self._by_ssrc: dict[bytes, Layer] = {}
+        self._rtx: dict[bytes, Layer] = {}
+        self._owners: dict[Layer, Producer] = {}
+        self._extensions: dict[str, int] = {}  # of the whole bundle: uri -> id
+        self._arrivals = Arrivals()
+        self._feedback_at = 0.0
         self._version = 0
 
     def answer(
@@ -87,34 +103,41 @@ class PublishTransport(Transport):
             kind=section.kind,
             payload_type=codec.payload_type,
             rtx_payload_type=codec.rtx_payload_type,
-            sink=slot,
+            rids=_rids(section),
+            stand=slot,
             send_rtcp=self.send_rtcp,
             on_asked=self._asked_again,
         )
         self.producers[section.mid] = producer
+        self._owners |= dict.fromkeys(producer.layers, producer)
         slot.take(producer)
 
     def _bind(self, section: Section, producer: Producer) -> None:
-        """Learn the SSRCs the offer names; a client that names none is bound by its MID extension."""
-        self._mid_extension = section.extensions.get(URI_MID, self._mid_extension)
+        """Learn the SSRCs the offer names; streams it does not name are bound by their MID and RID."""
+        for uri in _TAKEN:
+            if uri in section.extensions:
+                self._extensions[uri] = section.extensions[uri]
+        if len(producer.layers) > 1:
+            return  # which SSRC is which quality only the packets say
+        (layer,) = producer.layers
         for media, rtx in section.rtx_of.items():
-            self._name(media, producer)
-            self._name_rtx(rtx.to_bytes(4, "big"), producer)
+            self._name(media, layer)
+            self._name_rtx(rtx.to_bytes(4, "big"), layer)
         if not section.rtx_of and len(section.ssrcs) == 1:
-            self._name(section.ssrcs[0], producer)
+            self._name(section.ssrcs[0], layer)
 
-    def _name(self, ssrc: int, producer: Producer) -> None:
-        if ssrc == producer.ssrc or not self._has_room():
+    def _name(self, ssrc: int, layer: Layer) -> None:
+        if ssrc == layer.ssrc or not self._has_room():
             return
-        if producer.ssrc is not None:  # the client began a new stream on the same section
-            self._by_ssrc.pop(producer.ssrc.to_bytes(4, "big"), None)
-            producer.restart()
-        self._by_ssrc[ssrc.to_bytes(4, "big")] = producer
-        producer.ssrc = ssrc
+        if layer.ssrc is not None:  # the client began a new stream on the same section
+            self._by_ssrc.pop(layer.ssrc.to_bytes(4, "big"), None)
+            layer.restart()
+        self._by_ssrc[ssrc.to_bytes(4, "big")] = layer
+        layer.ssrc = ssrc
 
-    def _name_rtx(self, ssrc: bytes, producer: Producer) -> None:
+    def _name_rtx(self, ssrc: bytes, layer: Layer) -> None:
         if self._has_room():
-            self._rtx[ssrc] = producer
+            self._rtx[ssrc] = layer
 
     def _has_room(self) -> bool:
         """Libsrtp keeps a context per SSRC: a peer may name a few."""
@@ -152,8 +175,11 @@ class PublishTransport(Transport):
                 types += f" {codec.rtx_payload_type}"
                 lines.append(f"a=rtpmap:{codec.rtx_payload_type} rtx/{codec.clock_rate}")
                 lines.append(f"a=fmtp:{codec.rtx_payload_type} apt={codec.payload_type}")
-        if URI_MID in section.extensions:
-            lines.append(f"a=extmap:{section.extensions[URI_MID]} {URI_MID}")
+        lines += [f"a=extmap:{section.extensions[uri]} {uri}" for uri in _TAKEN if uri in section.extensions]
+        rids = [layer.rid for layer in producer.layers if layer.rid]
+        if rids:
+            lines += [f"a=rid:{rid} recv" for rid in rids]
+            lines.append(f"a=simulcast:recv {';'.join(rids)}")
         return [
             f"{head} {types}",
             "c=IN IP4 0.0.0.0",
@@ -171,17 +197,16 @@ class PublishTransport(Transport):
         """Stop a producer: from now on its packets are a stranger's."""
         producer = self.producers.pop(mid)
         for table in (self._by_ssrc, self._rtx):
-            for ssrc in [key for key, one in table.items() if one is producer]:
+            for ssrc in [key for key, one in table.items() if one in producer.layers]:
                 del table[ssrc]
+        for layer in producer.layers:
+            del self._owners[layer]
         producer.close()
 
     def on_rtp(self, data: bytes) -> None:
         ssrc = data[8:12]
-        producer = self._by_ssrc.get(ssrc)
-        rtx = producer is None and ssrc in self._rtx
-        if rtx:
-            producer = self._rtx[ssrc]
-        elif producer is None and not (self._mid_extension and self._has_room()):
+        layer = self._by_ssrc.get(ssrc) or self._rtx.get(ssrc)
+        if layer is None and not (URI_MID in self._extensions and self._has_room()):
             return
         if not self.allowance.media(ssrc, len(data)):
             self._wiring.mux.dropped["peer_limit"] += 1
@@ -190,71 +215,101 @@ class PublishTransport(Transport):
         size = unprotector.rtp(self._srtp_in, data)
         if not size:
             self.forged += 1
-            if producer is None:
+            if layer is None:
                 self.allowance.forget(ssrc)
             return
-        view = unprotector.view
-        if producer is None:  # authentic, and of an SSRC the offer did not name
-            self._bind_by_mid(bytes(view[:size]), ssrc)
-            return
+        self._sort(unprotector.view, size, ssrc, layer)
+
+    def _sort(self, view: memoryview, size: int, ssrc: bytes, layer: Layer | None) -> None:
+        """Give a decrypted packet to its layer."""
+        now = time.monotonic()
+        found = extensions(view, size)
+        counted = found.get(self._extensions.get(URI_TRANSPORT_SEQUENCE, 0), b"")
+        if len(counted) == 2:
+            self._arrivals.note(counted[0] << 8 | counted[1], now)
+        if layer is None:  # authentic, and of an SSRC the offer did not name
+            layer = self._bind_by_name(found, view[1] & 0x7F, ssrc)
+            if layer is None:
+                return
         _, second, sequence, timestamp, _ = HEADER.unpack_from(view)
         begin, end = payload_bounds(view, size)
         payload = bytes(view[begin:end])
         payload_type = second & 0x7F
-        now = time.monotonic()
-        if payload_type == producer.payload_type and not rtx:
-            producer.on_rtp(payload, second & 0x80, sequence, timestamp, now)
-        elif rtx and payload_type == producer.rtx_payload_type:
-            producer.on_rtx(payload, second & 0x80, timestamp, now)
+        rtx = ssrc in self._rtx
+        if payload_type == layer.payload_type and not rtx:
+            level = found.get(self._extensions.get(URI_AUDIO_LEVEL, 0))
+            if level:
+                self._owners[layer].level = level[0] & 0x7F
+            layer.on_rtp(payload, second & 0x80, sequence, timestamp, now)
+        elif rtx and payload_type == layer.rtx_payload_type:
+            layer.on_rtx(payload, second & 0x80, timestamp, now)
 
-    def _bind_by_mid(self, packet: bytes, ssrc: bytes) -> None:
-        """Learn from a first packet's MID whose stream it is; the next ones are forwarded."""
-        mid = extensions(packet, len(packet)).get(self._mid_extension, b"").decode("ascii", "replace")
-        producer = self.producers.get(mid)
+    def _bind_by_name(self, found: Mapping[int, bytes], payload_type: int, ssrc: bytes) -> Layer | None:
+        """Learn from a packet's MID and RID whose stream it is, and which quality of it."""
+
+        def said(uri: str) -> str:
+            return found.get(self._extensions.get(uri, 0), b"").decode("ascii", "replace")
+
+        producer = self.producers.get(said(URI_MID))
         if producer is None:
-            return
-        payload_type = packet[1] & 0x7F
-        if payload_type == producer.payload_type:
-            self._name(int.from_bytes(ssrc, "big"), producer)
-        elif payload_type == producer.rtx_payload_type:
-            self._name_rtx(ssrc, producer)
+            return None
+        simulcast = len(producer.layers) > 1
+        layer = (
+            producer.layer_of(said(URI_RID) or said(URI_REPAIRED_RID)) if simulcast else producer.layers[0]
+        )
+        if layer is not None and payload_type == layer.payload_type:
+            self._name(int.from_bytes(ssrc, "big"), layer)
+        elif layer is not None and payload_type == layer.rtx_payload_type:
+            self._name_rtx(ssrc, layer)
+        return layer if ssrc in self._by_ssrc or ssrc in self._rtx else None
 
     def on_report(self, report: rtcp.Report) -> None:
         if isinstance(report, rtcp.SenderReport):
-            producer = self._by_ssrc.get(report.ssrc.to_bytes(4, "big"))
-            if producer is not None:
-                producer.on_sender_report(report, time.monotonic())
+            layer = self._by_ssrc.get(report.ssrc.to_bytes(4, "big"))
+            if layer is not None:
+                layer.on_sender_report(report, time.monotonic())
 
     def on_connected(self) -> None:
-        for producer in self.producers.values():
-            producer.request_keyframe()
+        for layer in self._owners:
+            layer.request_keyframe()
 
     def tick(self, now: float) -> None:
         super().tick(now)
         if not self.connected:
             return
-        blocks = [
-            block
-            for producer in self.producers.values()
-            if (block := producer.reception_block(now)) is not None
-        ]
+        for producer in self.producers.values():
+            producer.measure(now)
+        blocks = [block for layer in self._owners if (block := layer.reception_block(now)) is not None]
         if blocks:
             packet = rtcp.receiver_report(1, blocks)
-            video = [p for p in self.producers.values() if p.kind == "video" and p.ssrc is not None]
-            if video:
+            video = [p for p in self.producers.values() if p.kind == "video"]
+            ssrcs = [layer.ssrc for p in video for layer in p.layers if layer.ssrc is not None]
+            if ssrcs:
                 cap = sum(_BITRATE_CAPS.get(p.source, 1_000_000) for p in video)
-                packet += rtcp.remb(1, cap, [p.ssrc for p in video if p.ssrc is not None])
+                packet += rtcp.remb(1, cap, ssrcs)
             self.send_rtcp(packet)
 
     def tick_fast(self, now: float) -> None:
         for producer in self.producers.values():
             producer.tick(now)
+        if now - self._feedback_at >= _FEEDBACK_INTERVAL:
+            self._feedback_at = now
+            ssrc = next((layer.ssrc for layer in self._owners if layer.ssrc is not None), None)
+            if ssrc is not None:
+                for packet in self._arrivals.feedback(ssrc):
+                    self.send_rtcp(packet)
 
 
 def _usable(section: Section) -> Codec | None:
     """Return the codec we take of a section, None when it must be rejected."""
     wanted = _CODECS.get(section.kind)
     return section.codec(wanted) if wanted is not None and not section.rejected else None
+
+
+def _rids(section: Section) -> Sequence[str]:
+    """Return the qualities we take of a section: more than one, and only if packets say which they are."""
+    named = URI_MID in section.extensions and URI_RID in section.extensions
+    return section.rids if named and section.kind == "video" and len(section.rids) > 1 else ()
 
 
 def _encoding(codec: Codec) -> str:

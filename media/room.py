@@ -6,14 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from media.producer import Producer
 from media.publishing import PublishRefused, PublishTransport
 from media.sdp import SdpError, parse
 from media.slot import Slot, stage
+from media.speakers import Speakers
 from media.subscribing import SubscribeTransport
-from media.tcp import TcpPath
 from media.transport import NewPeerCertificate, Transport, Wiring
 
 SOURCES = ("camera", "microphone", "screen")
+_SECONDS_BETWEEN_LEVELS = 0.3
 _ids = itertools.count(1)
 
 Tell = Callable[[str, dict[str, Any]], None]  # an event's name and facts
@@ -58,9 +60,10 @@ class Room:
         self.participants: dict[str, Participant] = {}
         self._wiring = wiring
         self._tell = tell
-        self._slots = [Slot(place, wiring.mux.sender, on_packet=self._by_tcp) for place in stage()]
-        self._tcp: list[tuple[str, SubscribeTransport]] = []
-        self._by_mid = {slot.place.mid: slot for slot in self._slots}
+        self._slots = [Slot(place, wiring.mux.sender) for place in stage()]
+        self._speakers = Speakers()
+        self._speaking: list[str] = []
+        self._heard_at = 0.0
         self.empty_since = time.monotonic()
         self._told: list[dict[str, Any]] = []
 
@@ -220,7 +223,11 @@ class Room:
             participant.subscribe.close()
         if participant.subscribe is None:
             transport = SubscribeTransport(
-                self._wiring, self._state_of(participant), self._slots, self._someone_watches
+                self._wiring,
+                self._state_of(participant),
+                self._slots,
+                on_ready=lambda: self._aim_one(participant),
+                on_quality=lambda told: self._tell("quality", {"participant": participant.id, "slots": told}),
             )
             transport.id = next(_ids)
             participant.subscribe = transport
@@ -264,45 +271,31 @@ class Room:
 
     # The fan-out
 
-    def _someone_watches(self) -> None:
-        self._aim()
-        for slot in self._slots:
-            if slot.producer is not None:
-                slot.producer.request_keyframe()
-
     def _aim(self) -> None:
-        """Write down anew whom each slot sends to. Closed transports leave before this returns:
-        their keys are freed with them.
-        """
-        reachable = []
-        self._tcp = []
+        """Decide anew what each viewer is sent."""
         for participant in self.participants.values():
-            watcher = participant.subscribe
-            if watcher is None or not watcher.connected:
-                continue
-            target = watcher.target()
-            if target is not None:
-                reachable.append((participant.id, target))
-            elif isinstance(watcher.path, TcpPath):
-                self._tcp.append((participant.id, watcher))
-        everybody = [target for _, target in reachable]
-        for slot in self._slots:
-            holder = slot.holder
-            slot.targets = (
-                [target for who, target in reachable if who != holder]
-                if any(who == holder for who, _ in reachable)
-                else everybody
-            )
+            self._aim_one(participant)
 
-    def _watchers(self) -> list[SubscribeTransport]:
-        return [one.subscribe for one in self.participants.values() if one.subscribe is not None]
+    def _aim_one(self, participant: Participant) -> None:
+        watcher = participant.subscribe
+        if watcher is not None:
+            own = {slot.place.mid for slot in self._slots if slot.holder == participant.id}
+            watcher.aim(own, self._ranks())
 
-    def _by_tcp(self, packet: bytes, mid: str) -> None:
-        if self._tcp:
-            holder = self._by_mid[mid].holder
-            for who, watcher in self._tcp:
-                if who != holder:
-                    watcher.send_rtp(packet)
+    def _ranks(self) -> dict[str, int]:
+        """Say which pictures come first: the screen, the teacher, who speaks, the rest."""
+        ranks = {}
+        for n, slot in enumerate(self._slots):
+            spoken = self._speaking.index(slot.holder) if slot.holder in self._speaking else None
+            student = 2 + (spoken if spoken is not None else len(self._slots) + n)
+            ranks[slot.place.mid] = n if slot.place.stage == "instructor" else student
+        return ranks
+
+    def view(self, participant: Participant, sizes: Mapping[str, int]) -> None:
+        """Take how high, in pixels, a page shows each place; 0 is not at all."""
+        if participant.subscribe is not None:
+            participant.subscribe.sizes = dict(sizes)
+            self._aim_one(participant)
 
     def _announce(self) -> None:
         """Aim anew, and tell of the stage when it looks different."""
@@ -329,18 +322,49 @@ class Room:
     # Time
 
     def tick(self, now: float) -> None:
-        """Once a second: reports, consent."""
+        """Once a second: reports, consent, what is sent to whom."""
         for participant in list(self.participants.values()):
             for transport in participant.transports():
                 transport.tick(now)
+        for slot in self._slots:
+            if slot.producer is not None and len(slot.producer.layers) > 1:
+                self._rest(slot, slot.producer, now)
+
+    def _rest(self, slot: Slot, producer: Producer, now: float) -> None:
+        """Let the sender rest the qualities nobody watches; the poorest is always there for who comes."""
+        changed = [
+            strand.layer.note_watched(now, watched=strand.is_watched)
+            for strand in slot.strands[1:]
+            if strand.layer is not None
+        ]
+        if any(changed):
+            awake = [layer.rid for layer in producer.layers if not layer.resting]
+            self._tell("layers", {"participant": slot.holder, "source": producer.source, "awake": awake})
 
     def tick_fast(self, now: float) -> None:
         """Every 20 ms: ask again for what is missing, and send to where viewers have moved."""
-        moved = [one for one in self._watchers() if one.moved]
-        if moved:
-            for one in moved:
-                one.moved = False
-            self._someone_watches()
         for participant in self.participants.values():
             if participant.publish is not None:
                 participant.publish.tick_fast(now)
+            watcher = participant.subscribe
+            if watcher is not None:
+                if watcher.moved:
+                    watcher.moved = False
+                    watcher.moved_to()
+                    watcher.wants_keyframes()
+                watcher.tick_fast(now)
+        if now - self._heard_at >= _SECONDS_BETWEEN_LEVELS:
+            self._heard_at = now
+            self._listen(now)
+
+    def _listen(self, now: float) -> None:
+        levels: dict[str, int | None] = {}
+        for slot in self._slots:
+            producer = slot.producer
+            if slot.place.kind == "audio" and slot.holder is not None and producer is not None:
+                levels[slot.holder] = None if producer.paused else producer.level
+                producer.level = None
+        speaking = self._speakers.note(levels, now)
+        if speaking != self._speaking:
+            self._speaking = speaking
+            self._tell("speakers", {"speaking": speaking})

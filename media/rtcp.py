@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 SR, RR, SDES, BYE, RTPFB, PSFB = 200, 201, 202, 203, 205, 206
-_FMT_NACK, _FMT_PLI, _FMT_FIR, _FMT_AFB = 1, 1, 4, 15
+_FMT_NACK, _FMT_PLI, _FMT_FIR, _FMT_AFB, _FMT_TRANSPORT = 1, 1, 4, 15, 15
 _MOST_PACKETS = 32
 _MOST_NACKED = 1000
 
@@ -180,6 +180,14 @@ def nack(ssrc: int, media_ssrc: int, sequences: Sequence[int]) -> bytes:
         fields.append((sequence, 0))
     body = b"".join(struct.pack("!HH", *field) for field in fields)
     return _head(_FMT_NACK, RTPFB, 12 + len(body)) + struct.pack("!LL", ssrc, media_ssrc) + body
+
+
+def transport_feedback(body: bytes) -> bytes:
+    """Wrap what media/arrivals.py says; the last byte of the padding counts it (RFC 3550, section 6.4.1)."""
+    padding = -len(body) % 4
+    body += bytes(padding - 1) + bytes((padding,)) if padding else b""
+    head = _head(_FMT_TRANSPORT, RTPFB, 4 + len(body))
+    return bytes((head[0] | (0x20 if padding else 0),)) + head[1:] + body
 
 
 def remb(ssrc: int, bitrate: int, media_ssrcs: Sequence[int]) -> bytes:

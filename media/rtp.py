@@ -8,7 +8,12 @@ HEADER_SIZE = HEADER.size
 SHORTEST, LONGEST = 12, 1500  # bytes of a datagram we look at
 
 URI_MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
+URI_RID = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
+URI_REPAIRED_RID = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id"
 URI_AUDIO_LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
+URI_SEND_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
+URI_TRANSPORT_SEQUENCE = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+SEND_TIME, SEND_TIME_SIZE = 3, 8  # the id we offer it under, and its bytes in a packet
 
 _ONE_BYTE, _TWO_BYTE, _TWO_BYTE_MASK = 0xBEDE, 0x1000, 0xFFF0
 
@@ -90,6 +95,14 @@ def _two_byte(block: bytes) -> dict[int, bytes]:
         found[block[at]] = block[at + 2 : at + 2 + block[at + 1]]
         at += 2 + block[at + 1]
     return found
+
+
+_SEND_TIME_HEAD = bytes((0xBE, 0xDE, 0, 1, SEND_TIME << 4 | 2))
+
+
+def send_time(now: float) -> bytes:
+    """Return a header extension that says when a packet is sent: 24 bits, of them 18 behind the point."""
+    return _SEND_TIME_HEAD + (int(now * 0x40000) & 0xFFFFFF).to_bytes(3, "big")
 
 
 def padded(packet: bytes, size: int) -> bytes:

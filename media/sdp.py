@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 _LONGEST = 32 * 1024
 _MOST_SECTIONS, _MOST_LINES, _MOST_FINGERPRINTS, _MOST_CODECS = 32, 200, 8, 64
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]{1,64}")
+_MOST_RIDS = 8
+_RID = re.compile(r"[A-Za-z0-9_-]{1,16}")
 _ICE_CHARS = re.compile(r"[A-Za-z0-9+/=_-]{4,256}")
 _FINGERPRINT = re.compile(r"(sha-\d{1,3}) ((?:[0-9A-Fa-f]{2}:){15,63}[0-9A-Fa-f]{2})")
 _HASHES = {"sha-256", "sha-384", "sha-512"}
@@ -48,6 +50,7 @@ class Section:
     rtx_of: dict[int, int]  # media ssrc -> rtx ssrc
     protocol: str
     payload_types: str
+    rids: Sequence[str] = ()  # the qualities it is sent in (RFC 8853), in the sender's order
 
     def codec(self, name: str) -> Codec | None:
         return next((codec for codec in self.codecs if codec.name == name), None)
@@ -148,6 +151,7 @@ def _section(raw: _Raw) -> Section:
         rtx_of=_rtx_groups(raw),
         protocol=parts[2],
         payload_types=" ".join(parts[3:]),
+        rids=_rids(raw),
     )
 
 
@@ -194,6 +198,17 @@ def _rtx_groups(raw: _Raw) -> dict[int, int]:
         if len(words) == 3 and words[0] == "FID":
             groups[_ssrc(words[1])] = _ssrc(words[2])
     return groups
+
+
+def _rids(raw: _Raw) -> list[str]:
+    """Return the first alternative of each quality that `a=simulcast:send` names and an `a=rid` explains."""
+    sent = {words[0] for value in raw.all("rid") if (words := value.split())[1:2] == ["send"]}
+    words = (raw.first("simulcast") or "").split()
+    listed = words[words.index("send") + 1] if "send" in words[:-1] else ""
+    found = [one.partition(",")[0].removeprefix("~") for one in listed.split(";") if one]
+    if len(found) > _MOST_RIDS or len(set(found)) != len(found):
+        raise SdpError("a section names more than 8 qualities, or one twice")
+    return [rid for rid in found if rid in sent and _RID.fullmatch(rid)]
 
 
 def _fingerprints(values: Sequence[str]) -> list[Fingerprint]:

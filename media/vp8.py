@@ -47,24 +47,68 @@ class Continuity:
         return bytes(changed)
 
 
+def shifted(payload: bytes, picture: int, tl0: int) -> bytes:
+    """Return the payload with so much added to picture id and TL0PICIDX, of the same length."""
+    picture_at, tl0_at = _fields(payload)
+    if not picture_at and not tl0_at:
+        return payload
+    changed = bytearray(payload)
+    if picture_at:
+        number, wide = _picture_id(payload, picture_at)
+        number += picture
+        if wide:
+            changed[picture_at] = 0x80 | number >> 8 & 0x7F
+            changed[picture_at + 1] = number & 0xFF
+        else:
+            changed[picture_at] = number & 0x7F
+    if tl0_at:
+        changed[tl0_at] = (payload[tl0_at] + tl0) & 0xFF
+    return bytes(changed)
+
+
+def numbers(payload: bytes) -> tuple[int, int]:
+    """Return picture id and TL0PICIDX; 0 for the one that is absent."""
+    picture_at, tl0_at = _fields(payload)
+    picture = _picture_id(payload, picture_at)[0] if picture_at else 0
+    return picture, payload[tl0_at] if tl0_at else 0
+
+
 def is_keyframe(payload: bytes) -> bool:
     """Say whether this is the first packet of a keyframe."""
+    at = _frame_at(payload)
+    return 0 < at < len(payload) and not payload[at] & 0x01
+
+
+def frame_size(payload: bytes) -> tuple[int, int] | None:
+    """Return width and height, which the first packet of a keyframe tells (RFC 6386, section 9.1)."""
+    at = _frame_at(payload)
+    if not 0 < at <= len(payload) - 10 or payload[at] & 0x01:
+        return None
+    if payload[at + 3 : at + 6] != b"\x9d\x01\x2a":
+        return None
+    width = payload[at + 6] | payload[at + 7] << 8
+    height = payload[at + 8] | payload[at + 9] << 8
+    return width & 0x3FFF, height & 0x3FFF
+
+
+def _frame_at(payload: bytes) -> int:
+    """Return where the frame begins, when this is its first packet; otherwise 0."""
     size = len(payload)
     if size < 2 or not payload[0] & 0x10 or payload[0] & 0x07:
-        return False
+        return 0
     at = 1
     if payload[0] & 0x80:
         flags = payload[1]
         at = 2
         if flags & 0x80:
             if at >= size:
-                return False
+                return 0
             at += 2 if payload[at] & 0x80 else 1
         if flags & 0x40:
             at += 1
         if flags & 0x30:
             at += 1
-    return at < size and not payload[at] & 0x01
+    return at
 
 
 def _fields(payload: bytes) -> tuple[int, int]:

@@ -230,6 +230,10 @@ class Worker:
         place, someone = self._participant(room, participant)
         place.accept(someone, sdp)
 
+    def view(self, _owner: object, *, room: str, participant: str, sizes: dict[str, int]) -> None:
+        place, someone = self._participant(room, participant)
+        place.view(someone, sizes)
+
     def grant(self, _owner: object, *, room: str, participant: str, sources: Sequence[str]) -> None:
         place, someone = self._participant(room, participant)
         if not set(sources) <= set(SOURCES):
@@ -289,6 +293,7 @@ _METHODS: dict[str, Callable[..., Any]] = {
         Worker.publish,
         Worker.subscribe,
         Worker.answer,
+        Worker.view,
         Worker.grant,
         Worker.revoke,
         Worker.mute,

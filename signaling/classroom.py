@@ -43,6 +43,11 @@ class ClassroomDoor:
         await asked(self._rooms.worker(member.room).answer(member.room, member.name, payload.sdp))
         return {}
 
+    async def view(self, member: Member, payload: events.View) -> Reply:
+        """Be sent no more than is seen."""
+        await asked(self._rooms.worker(member.room).view(member.room, member.name, payload.sizes))
+        return {}
+
     async def pause(self, member: Member, payload: events.Pause) -> Reply:
         """Stop or resume sending one's own source."""
         worker = self._rooms.worker(member.room)
@@ -113,6 +118,7 @@ EVENTS: dict[str, tuple[type[events.Payload], Deed]] = {
     "media.publish": (events.Publish, ClassroomDoor.publish),
     "media.subscribe": (events.Subscribe, ClassroomDoor.subscribe),
     "media.answer": (events.Answer, ClassroomDoor.answer),
+    "media.view": (events.View, ClassroomDoor.view),
     "media.pause": (events.Pause, ClassroomDoor.pause),
     "chat.say": (events.Say, ClassroomDoor.say),
     "hand.raise": (events.Hand, ClassroomDoor.hand),

@@ -40,6 +40,15 @@ class Answer(Payload):
     sdp: Sdp
 
 
+class View(Payload):
+    """How high each section of the stage is shown, in pixels of the screen; 0 is not at all."""
+
+    sizes: Annotated[
+        dict[Mid, Annotated[int, Field(ge=0, le=10_000)]],
+        Field(max_length=16),
+    ]
+
+
 class Pause(Payload):
     source: Source
     paused: bool

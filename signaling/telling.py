@@ -67,6 +67,9 @@ class Telling:
             "login.revoked": self._login_revoked,
             "media.slots": self._slots,
             "media.transport": self._transport,
+            "media.quality": self._quality,
+            "media.layers": self._layers,
+            "media.speakers": self._speakers,
             "media.lost": self._media_lost,
         }
 
@@ -257,6 +260,17 @@ class Telling:
                 "media.transport",
                 {"id": said["id"], "kind": said["kind"], "state": said["state"]},
             )
+
+    async def _quality(self, said: Happening) -> None:
+        for member in self._here(said["room"], said["participant"]):
+            await self.to(member.sid, "media.quality", {"slots": said["slots"]})
+
+    async def _layers(self, said: Happening) -> None:
+        for member in self._here(said["room"], said["participant"]):
+            await self.to(member.sid, "media.layers", {"source": said["source"], "awake": said["awake"]})
+
+    async def _speakers(self, said: Happening) -> None:
+        await self._everybody(said["room"], "media.speakers", {"speaking": said["speaking"]})
 
     async def _muted(self, said: Happening) -> None:
         for member in self._here(said["session"], said["user"]):

@@ -8,8 +8,8 @@ from typing import Any
 
 from media.allowance import Allowance
 from media.producer import Producer
-from media.sender import Sender
 from media.slot import Slot, stage
+from media.strand import NONE, Strand
 from tests.builders import until
 from tests.media.peers import bench
 
@@ -86,35 +86,55 @@ class _Kept:
         self.sequences += [struct.unpack_from("!H", packet, 2)[0] for packet in packets]
 
 
-def _audio_slot() -> tuple[Slot, Sender, list[int]]:
+class _Viewer:
+    """Somebody who watches a strand by UDP."""
+
+    shift = NONE
+    since: int | None = None
+
+    @property
+    def watcher(self) -> Any:
+        return self
+
+    def target(self) -> Any:
+        return None, None
+
+    def send_rtp(self, packet: bytes) -> None: ...
+    def enter(self, strand: Strand, entry: Any) -> None: ...
+
+
+def _audio_slot() -> tuple[Slot, list[int]]:
     kept = _Kept()
     sender: Any = kept
-    place = next(one for one in stage() if one.kind == "audio")
-    return Slot(place, sender, on_packet=lambda _packet, _mid: None), sender, kept.sequences
+    slot = Slot(next(one for one in stage() if one.kind == "audio"), sender)
+    slot.strands[0].add(_Viewer())
+    return slot, kept.sequences
 
 
 async def test_a_leap_in_a_streams_numbers_is_not_passed_on() -> None:
     """Two leaps of 0x7000 lost by a viewer would shift its SRTP roll-over counter for good."""
-    slot, _, sequences = _audio_slot()
+    slot, sequences = _audio_slot()
     for sequence in (10, 11, 11 + 0x7000, 12 + 0x7000, 12 + 0xE000, 13 + 0xE000):
-        slot.forward(b"x", 0, sequence & 0xFFFF, sequence * 960)
+        slot.strands[0].forward(b"x", 0, sequence & 0xFFFF, sequence * 960)
     assert [(b - a) & 0xFFFF for a, b in itertools.pairwise(sequences)] == [1] * 5
 
 
 async def test_retransmitted_audio_is_not_taken() -> None:
     """Nobody asks for it, and the same number with other bytes would be encrypted under one nonce."""
-    slot, _, sequences = _audio_slot()
+    slot, sequences = _audio_slot()
     producer = Producer(
         mid="0",
         source="microphone",
         kind="audio",
         payload_type=111,
         rtx_payload_type=112,
-        sink=slot,
+        rids=(),
+        stand=slot,
         send_rtcp=lambda _packet: None,
         on_asked=lambda _count: None,
     )
     slot.take(producer)
-    producer.on_rtp(b"one", 0, 100, 0, 0.0)
-    producer.on_rtx((100).to_bytes(2, "big") + b"two", 0, 0, 0.0)
+    (layer,) = producer.layers
+    layer.on_rtp(b"one", 0, 100, 0, 0.0)
+    layer.on_rtx((100).to_bytes(2, "big") + b"two", 0, 0, 0.0)
     assert len(sequences) == 1

@@ -1,10 +1,18 @@
 import type { Source } from "../signaling/messages";
 import type { ClassroomSocket } from "../signaling/socket";
 
-const BITRATES: Record<Source, number> = {
-  camera: 1_500_000,
-  screen: 2_200_000,
-  microphone: 40_000,
+/** What each source is sent in, the poorest first: the server gives each viewer what their link carries. */
+const ENCODINGS: Record<Source, RTCRtpEncodingParameters[]> = {
+  camera: [
+    { rid: "q", scaleResolutionDownBy: 4, maxBitrate: 150_000 },
+    { rid: "h", scaleResolutionDownBy: 2, maxBitrate: 450_000 },
+    { rid: "f", scaleResolutionDownBy: 1, maxBitrate: 1_300_000 },
+  ],
+  screen: [
+    { rid: "q", scaleResolutionDownBy: 2, maxBitrate: 350_000, maxFramerate: 5 },
+    { rid: "f", scaleResolutionDownBy: 1, maxBitrate: 2_200_000 },
+  ],
+  microphone: [{ maxBitrate: 40_000 }],
 };
 
 interface Published {
@@ -38,11 +46,21 @@ export class Publisher {
     } else {
       const transceiver = this.connection().addTransceiver(track, {
         direction: "sendonly",
-        sendEncodings: [{ maxBitrate: BITRATES[source] }],
+        sendEncodings: ENCODINGS[source].map((one) => ({ ...one })),
       });
       this.sending.set(source, transceiver);
     }
     await this.negotiate(socket);
+  }
+
+  /** Send only the qualities that somebody watches. */
+  async wake(source: Source, awake: readonly string[]): Promise<void> {
+    const sender = this.sending.get(source)?.sender;
+    if (!sender) return;
+    const parameters = sender.getParameters();
+    for (const encoding of parameters.encodings)
+      encoding.active = encoding.rid === undefined || awake.includes(encoding.rid);
+    await sender.setParameters(parameters).catch(() => undefined); // renegotiated meanwhile: told again
   }
 
   /** Stop sending a source; its place is free for others. */

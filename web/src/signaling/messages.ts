@@ -30,6 +30,13 @@ export interface Slot {
   paused: boolean;
 }
 
+/** What we are sent of a picture: the index of its quality among `of`, or why nothing. */
+export interface Quality {
+  quality: number | null;
+  of: number;
+  paused: "bandwidth" | null;
+}
+
 export interface Welcome {
   you: { userId: string; name: string; role: "staff" | "student"; slot: number | null };
   session: { id: string; title: string; endsAt: string; maxStudents: number };

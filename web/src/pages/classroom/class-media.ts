@@ -23,12 +23,15 @@ export const NO_MEDIA: MediaState = {
 };
 
 const TRY_AGAIN_MS = 2_000;
+const SIZES_SETTLE_MS = 250;
 const LINK_PATIENCE_MS = 1_500;
 
 /** What one person sends and sees in a class: two connections, and the way back when one is lost. */
 export class ClassMedia {
   private state: MediaState = NO_MEDIA;
   private queue: Promise<unknown> = Promise.resolve();
+  private readonly sizes = new Map<string, number>();
+  private sizesTimer = 0;
   readonly subscriber: Subscriber;
   readonly publisher: Publisher;
 
@@ -45,12 +48,39 @@ export class ClassMedia {
       },
       (link) => {
         this.set({ link });
+        if (link === "connected") this.tellSizes();
         if (link === "failed" || link === "disconnected") this.findNewPath();
       },
     );
     this.publisher = new Publisher([], () => {
       void this.negotiating((socket) => this.publisher.negotiate(socket, true));
     });
+    document.addEventListener("visibilitychange", this.tellSizes);
+  }
+
+  // What we see: the server sends no more than that.
+
+  /** A picture is shown this high, in pixels of the screen; null when it is gone. */
+  show(mid: string, height: number | null): void {
+    if (height === null) this.sizes.delete(mid);
+    else this.sizes.set(mid, Math.round(height));
+    this.tellSizes();
+  }
+
+  private readonly tellSizes = (): void => {
+    window.clearTimeout(this.sizesTimer);
+    this.sizesTimer = window.setTimeout(() => {
+      const sizes = Object.fromEntries(this.sizes);
+      if (document.hidden) for (const mid of this.subscriber.tracks.keys()) sizes[mid] = 0;
+      void this.socket()
+        ?.ask("media.view", { sizes })
+        .catch(() => undefined);
+    }, SIZES_SETTLE_MS);
+  };
+
+  /** The server says which qualities of a source are watched. */
+  wake(source: Source, awake: readonly string[]): void {
+    void this.publisher.wake(source, awake);
   }
 
   private set(change: Partial<MediaState>): void {
@@ -198,6 +228,8 @@ export class ClassMedia {
   }
 
   close(): void {
+    window.clearTimeout(this.sizesTimer);
+    document.removeEventListener("visibilitychange", this.tellSizes);
     this.subscriber.close();
     this.publisher.close();
     this.state.sending.forEach((track) => {

@@ -3,6 +3,7 @@ import {
   SocketRefusal,
   type Attendee,
   type ChatMessage,
+  type Quality,
   type Slot,
   type Source,
   type Welcome,
@@ -37,6 +38,10 @@ export interface ClassState extends MediaState {
   attendees: ReadonlyMap<string, Attendee>;
   chat: readonly ChatMessage[];
   slots: readonly Slot[];
+  /** What we are sent of each picture, by its place. */
+  quality: Readonly<Record<string, Quality>>;
+  /** Who speaks, the loudest voice first. */
+  speaking: readonly string[];
   notice: Notice | null;
 }
 
@@ -51,6 +56,8 @@ const EMPTY: ClassState = {
   attendees: new Map(),
   chat: [],
   slots: [],
+  quality: {},
+  speaking: [],
   notice: null,
   ...NO_MEDIA,
 };
@@ -274,6 +281,15 @@ export class ClassSession {
     current<{ source: Source }>("media.muted", ({ source }) => {
       this.media.mutedByTeacher(source);
     });
+    current<{ slots: Record<string, Quality> }>("media.quality", ({ slots }) => {
+      this.set({ quality: slots });
+    });
+    current<{ source: Source; awake: string[] }>("media.layers", ({ source, awake }) => {
+      this.media.wake(source, awake);
+    });
+    current<{ speaking: string[] }>("media.speakers", ({ speaking }) => {
+      this.set({ speaking });
+    });
     current("media.lost", () => void this.media.negotiateAnew());
     current<{ id: number; kind: string; state: string }>("media.transport", (said) => {
       if (said.state === "closed") void this.media.connectionClosed(said.kind, said.id);
@@ -331,6 +347,11 @@ export class ClassSession {
 
   startSending(source: Source, deviceId?: string): Promise<void> {
     return this.media.start(source, deviceId);
+  }
+
+  /** A picture of the stage is shown this high, or no more. */
+  show(mid: string, height: number | null): void {
+    this.media.show(mid, height);
   }
 
   // Deeds in the class

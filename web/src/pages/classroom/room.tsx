@@ -78,7 +78,7 @@ export function Room({ room, state }: { room: ClassSession; state: ClassState })
             {t("room.phase.mediaReconnecting")}
           </div>
         )}
-        <Stage state={state} />
+        <Stage room={room} state={state} />
       </main>
       <Sound state={state} />
       {panel && (

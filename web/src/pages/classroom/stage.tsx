@@ -1,22 +1,26 @@
 import { Button, Stack, Text } from "@mantine/core";
-import { IconBroadcast, IconVolume } from "@tabler/icons-react";
+import { IconAntennaBarsOff, IconBroadcast, IconVolume } from "@tabler/icons-react";
 import { useEffect, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import type { Slot } from "../../signaling/messages";
-import type { ClassState } from "./class-session";
+import type { ClassSession, ClassState } from "./class-session";
 import classes from "./classroom.module.css";
 
 interface Picture {
   key: string;
+  mid: string;
   track: MediaStreamTrack;
   label: string;
   /** A screen is shown whole; a face may be cropped. */
   whole: boolean;
   mine: boolean;
+  speaking: boolean;
+  /** The link does not carry it. */
+  starved: boolean;
 }
 
 /** What is to be seen: the screen or the teacher large, everybody else on the stage beside. */
-export function Stage({ state }: { state: ClassState }) {
+export function Stage({ room, state }: { room: ClassSession; state: ClassState }) {
   const { t } = useTranslation();
   const pictures = picturesOf(state, t("room.you"), t("room.screenOf"));
   const [large, ...small] = pictures;
@@ -29,11 +33,11 @@ export function Stage({ state }: { state: ClassState }) {
     );
   return (
     <div className={classes.pictures} data-small={small.length}>
-      <PictureView key={large.key} picture={large} large />
+      <PictureView key={large.key} room={room} picture={large} large />
       {small.length > 0 && (
         <div className={classes.small}>
           {small.map((picture) => (
-            <PictureView key={picture.key} picture={picture} />
+            <PictureView key={picture.key} room={room} picture={picture} />
           ))}
         </div>
       )}
@@ -58,10 +62,13 @@ function picturesOf(state: ClassState, you: string, screenOf: string): Picture[]
     return [
       {
         key: `${slot.mid}-${slot.participant}`,
+        mid: slot.mid,
         track,
         label: whole ? `${screenOf} · ${name}` : name,
         whole,
         mine: mine && !whole,
+        speaking: !whole && state.speaking.includes(slot.participant),
+        starved: !mine && state.quality[slot.mid]?.paused === "bandwidth",
       },
     ];
   };
@@ -69,8 +76,28 @@ function picturesOf(state: ClassState, you: string, screenOf: string): Picture[]
   return state.slots.flatMap(shown);
 }
 
-function PictureView({ picture, large = false }: { picture: Picture; large?: boolean }) {
+interface PictureProps {
+  room: ClassSession;
+  picture: Picture;
+  large?: boolean;
+}
+
+function PictureView({ room, picture, large = false }: PictureProps) {
+  const { t } = useTranslation();
   const video = useRef<HTMLVideoElement>(null);
+  const { mid } = picture;
+  useEffect(() => {
+    const element = video.current;
+    if (!element) return;
+    const observer = new ResizeObserver(() => {
+      room.show(mid, element.clientHeight * window.devicePixelRatio);
+    });
+    observer.observe(element);
+    return () => {
+      observer.disconnect();
+      room.show(mid, null);
+    };
+  }, [room, mid]);
   useEffect(() => {
     const element = video.current;
     if (!element) return;
@@ -78,8 +105,18 @@ function PictureView({ picture, large = false }: { picture: Picture; large?: boo
     element.play().catch(() => undefined);
   }, [picture.track]);
   return (
-    <figure className={large ? classes.large : classes.tile} data-whole={picture.whole}>
+    <figure
+      className={large ? classes.large : classes.tile}
+      data-whole={picture.whole}
+      data-speaking={picture.speaking}
+    >
       <video ref={video} autoPlay muted playsInline data-mine={picture.mine} />
+      {picture.starved && (
+        <div className={classes.starved} role="status">
+          <IconAntennaBarsOff size={large ? 32 : 20} />
+          <span>{t("room.starved")}</span>
+        </div>
+      )}
       <figcaption dir="auto">{picture.label}</figcaption>
     </figure>
   );

@@ -1,0 +1,99 @@
+"""A bad link between a client and a media worker's UDP port: slow, lossy, late, in both directions.
+
+Seeded, so that two runs lose the same packets. Rates in bits per second, times in seconds.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+Address = tuple[str, int]
+
+
+@dataclass(slots=True)
+class Link:
+    """How one direction is; may be changed while packets pass."""
+
+    rate: float | None = None  # None: as fast as it comes
+    loss: float = 0.0
+    delay: float = 0.0
+    jitter: float = 0.0
+    queue: float = 0.3  # how long a packet may wait for its turn before it is dropped
+
+
+class Relay:
+    """Stands at a port of its own for the worker's; each client gets a socket towards the worker."""
+
+    def __init__(self, target: Address, *, down: Link, up: Link, seed: int = 1) -> None:
+        self.down, self.up = down, up
+        self.dropped = 0
+        self.port = 0
+        self._target = target
+        self._chance = random.Random(seed)
+        self._free_at: dict[int, float] = {}
+        self._front: asyncio.DatagramTransport | None = None
+        self._behind: dict[Address, asyncio.DatagramTransport] = {}
+
+    async def open(self, host: str) -> None:
+        loop = asyncio.get_running_loop()
+        front, _ = await loop.create_datagram_endpoint(lambda: _Side(self._from_client), (host, 0))
+        self._front = front
+        self.port = front.get_extra_info("sockname")[1]
+
+    def close(self) -> None:
+        for one in (self._front, *self._behind.values()):
+            if one is not None:
+                one.close()
+
+    def move(self) -> None:
+        """Come to the worker from other ports from now on, as a phone does that leaves the Wi-Fi."""
+        for one in self._behind.values():
+            one.close()
+        self._behind.clear()
+
+    def _from_client(self, data: bytes, client: Address) -> None:
+        asyncio.get_running_loop().create_task(self._to_worker(data, client))
+
+    async def _to_worker(self, data: bytes, client: Address) -> None:
+        side = self._behind.get(client)
+        if side is None:
+            loop = asyncio.get_running_loop()
+            front = self._front
+
+            def back(answer: bytes, _worker: Address) -> None:
+                if front is not None:
+                    self._pass(self.down, answer, lambda: front.sendto(answer, client))
+
+            side, _ = await loop.create_datagram_endpoint(
+                lambda: _Side(back), local_addr=(self._target[0], 0), remote_addr=self._target
+            )
+            self._behind[client] = side
+        out = side
+        self._pass(self.up, data, lambda: None if out.is_closing() else out.sendto(data))
+
+    def _pass(self, link: Link, data: bytes, send: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        if self._chance.random() < link.loss:
+            self.dropped += 1
+            return
+        now = loop.time()
+        at = now
+        if link.rate is not None:
+            begins = max(now, self._free_at.get(id(link), 0.0))
+            if begins - now > link.queue:
+                self.dropped += 1
+                return
+            at = begins + 8 * (len(data) + 28) / link.rate
+            self._free_at[id(link)] = at
+        at += link.delay + self._chance.random() * link.jitter
+        loop.call_at(at, send)
+
+
+class _Side(asyncio.DatagramProtocol):
+    def __init__(self, on_data: Callable[[bytes, Address], None]) -> None:
+        self._on_data = on_data
+
+    def datagram_received(self, data: bytes, addr: tuple[str | int, ...]) -> None:
+        self._on_data(data, cast(Address, addr[:2]))

@@ -1,0 +1,102 @@
+"""What a viewer's link carries, in bits per second. Time is an argument, in seconds.
+
+Browsers tell their own estimate (REMB), which falls when the link is too full, but climbs no further than
+half above what arrives. So a fall is believed when a second or loss confirms it (one alone may be a busy
+browser), a standstill is not: room above what is sent is found by sending more for a moment (a probe), of
+what the viewer has already, and seeing whether anything suffers. Loss is counted for those who tell nothing.
+"""
+
+START = 1_000_000.0
+LEAST, MOST = 64_000.0, 12_000_000.0
+_FALL = 0.97  # a REMB below so much of the one before is a fall
+_CONFIRMED_WITHIN = 2.0  # seconds between two falls that are one story
+_OVERLOADED = 2.0  # seconds for which a link that suffered is in a hurry
+_LOSS_BAD, _LOSS_FINE = 0.10, 0.03
+_PROBE_SECONDS = 1.2
+_PATIENCE, _LONGEST_PATIENCE = 3.0, 10.0  # seconds between two probes; each that fails doubles it
+_WELL_USED, _GROWTH = 0.75, 1.05  # once a second
+_FIRST_PROBE = 1.0  # seconds after the first packets
+_MARGIN = 1.08  # probed above what is wanted
+
+
+class Bandwidth:
+    """Of one connection."""
+
+    def __init__(self) -> None:
+        self.budget = START
+        self.loss = 0.0
+        self.remb = 0.0
+        self.sent = 0.0
+        self._probe: tuple[float, float] | None = None  # the rate, and when it ends
+        self._patience = _PATIENCE
+        self._fell_at = float("-inf")
+        self._grown_at = float("-inf")
+        self._suffered_at = float("-inf")
+        self._next_probe: float | None = None
+
+    @property
+    def probing(self) -> float:
+        """Return the rate to be sent by a probe that runs, or 0."""
+        return self._probe[0] if self._probe is not None else 0.0
+
+    def is_overloaded(self, now: float) -> bool:
+        """Say whether the link has just turned out to carry less than it is sent."""
+        return now - self._suffered_at < _OVERLOADED
+
+    def on_sent(self, rate: float) -> None:
+        """Note what is sent to the viewer, a probe's part apart."""
+        self.sent = rate
+
+    def on_remb(self, remb: float, now: float) -> None:
+        if remb < _FALL * self.remb and remb < max(self.sent, self.probing):
+            confirmed = now - self._fell_at < _CONFIRMED_WITHIN or self.loss > _LOSS_FINE
+            self._fell_at = now
+            if confirmed or self._probe is not None:
+                self._suffered(remb, now)
+        self.remb = remb
+
+    def on_loss(self, fraction: float, now: float) -> None:
+        """Note which part of what was sent did not arrive, of 1."""
+        self.loss = (self.loss + fraction) / 2
+        if self.loss > _LOSS_BAD:
+            sending = self.probing or min(self.budget, self.sent or self.budget)
+            self._suffered(sending * (1 - self.loss / 2), now)
+
+    def _suffered(self, carried: float, now: float) -> None:
+        """It was too much; a probe that was is forgotten, and the next is longer in coming."""
+        if self._probe is not None:
+            # What was sent besides it may well be carried: what did not fit is the probe.
+            self._probe = None
+            self._patience = min(_LONGEST_PATIENCE, 2 * self._patience)
+            carried = max(carried, self.sent)
+        else:
+            self._suffered_at = now
+        self.budget = max(LEAST, min(self.budget, carried))
+        self._next_probe = now + self._patience
+
+    def _grow(self, now: float) -> None:
+        """What is carried without suffering is carried, and a little more may be."""
+        used = self.sent > _WELL_USED * self.budget and self.loss <= _LOSS_FINE
+        calm = now - self._suffered_at > _PATIENCE and now - self._grown_at >= 1.0
+        if used and calm:
+            self._grown_at = now
+            self.budget = min(MOST, self.budget * _GROWTH)
+
+    def tick(self, now: float, step: float | None) -> None:
+        """Begin and end probes; `step` is the rate that would be worth having."""
+        if self._next_probe is None:
+            self._next_probe = now + _FIRST_PROBE
+        if self._probe is not None:
+            rate, ends = self._probe
+            if now < ends:
+                return
+            self._probe = None
+            if self.loss <= _LOSS_FINE:
+                self.budget = min(MOST, max(self.budget, rate))
+                self._patience = _PATIENCE
+                self._next_probe = now
+            else:
+                self._next_probe = now + self._patience
+        self._grow(now)
+        if step is not None and now >= self._next_probe and step > self.budget and self.loss <= _LOSS_FINE:
+            self._probe = (min(MOST, step * _MARGIN), now + _PROBE_SECONDS)

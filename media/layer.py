@@ -1,0 +1,178 @@
+"""One RTP stream of a source: one of the qualities it is sent in, or the only one.
+
+What arrived, what is missing, how much it is, when a keyframe is asked for.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from media import rtcp
+from media.nack import MissingPackets
+from media.reception import Reception
+from media.vp8 import frame_size, is_keyframe
+
+_KEYFRAME_INTERVAL = 1.0  # seconds between two requests, however many viewers ask
+_SECONDS_UNWATCHED = 10.0
+_SECONDS_TO_WAKE = 5.0
+_SILENT = 2.0  # seconds without a packet, after which its sender has no room for it
+AUDIO_CLOCK, VIDEO_CLOCK = 48_000, 90_000
+
+
+class Sink(Protocol):
+    """Where a layer's packets go."""
+
+    def forward(self, payload: bytes, marker: int, sequence: int, timestamp: int) -> None: ...
+    def resync(self) -> None: ...
+
+
+class Layer:
+    """Closed with its producer. `rid` is the client's name for it, '' when there is one only."""
+
+    def __init__(
+        self,
+        rid: str,
+        *,
+        kind: str,
+        payload_type: int,
+        rtx_payload_type: int | None,
+        sink: Sink,
+        send_rtcp: Callable[[bytes], None],
+        on_asked: Callable[[int], None],
+    ) -> None:
+        self.rid = rid
+        self.payload_type = payload_type
+        self.rtx_payload_type = rtx_payload_type
+        self.ssrc: int | None = None
+        self.paused = False
+        self.packets = 0
+        self.duplicates = 0
+        self.rate = 0.0  # bits per second of payload, smoothed
+        self.size: tuple[int, int] | None = None  # of the last keyframe
+        self.report: rtcp.SenderReport | None = None  # the newest: the sender's clock and the stream's
+        self._video = kind == "video"
+        self._sink = sink
+        self._send_rtcp = send_rtcp
+        self._on_asked = on_asked
+        self._clock = VIDEO_CLOCK if self._video else AUDIO_CLOCK
+        self._reception = Reception(self._clock)
+        self._missing = MissingPackets() if self._video else None
+        self._keyframe_wanted = False
+        self._keyframe_asked_at = float("-inf")
+        self._report_at = 0.0
+        self._octets = 0
+        self._heard_at = float("-inf")
+        self._measured_at: float | None = None
+        self.resting = False  # its sender was told that nobody watches it
+        self._unwatched_since: float | None = None
+        self._waking_until = float("-inf")
+
+    # What comes in
+
+    def on_rtp(self, payload: bytes, marker: int, sequence: int, timestamp: int, now: float) -> None:
+        self._reception.note(sequence, timestamp, now)
+        self._take(payload, marker, sequence, timestamp, now)
+
+    def on_rtx(self, payload: bytes, marker: int, timestamp: int, now: float) -> None:
+        """A retransmission (RFC 4588). Browsers also probe bandwidth with it: empty, or seen before.
+
+        Of audio none is asked for, so none is taken: what was here before could not be told apart.
+        """
+        if self._missing is not None and len(payload) > 2:
+            sequence = payload[0] << 8 | payload[1]
+            self._take(payload[2:], marker, sequence, timestamp, now)
+
+    def _take(self, payload: bytes, marker: int, sequence: int, timestamp: int, now: float) -> None:
+        missing = self._missing
+        if missing is not None:
+            if not missing.received(sequence, now):
+                self.duplicates += 1
+                return
+            if is_keyframe(payload):
+                self._keyframe_wanted = False
+                self.size = frame_size(payload) or self.size
+        self.packets += 1
+        self._octets += len(payload)
+        self._heard_at = now
+        if payload and not self.paused:
+            self._sink.forward(payload, marker, sequence, timestamp)
+
+    def on_sender_report(self, report: rtcp.SenderReport, now: float) -> None:
+        self.report, self._report_at = report, now
+
+    def restart(self) -> None:
+        """Begin a new stream on the same place: its numbers have nothing to do with the old ones."""
+        self._reception = Reception(self._clock)
+        self._missing = MissingPackets() if self._video else None
+        self.report = None
+        self._sink.resync()
+        self._keyframe_wanted = self._video
+
+    def pause(self, *, paused: bool) -> None:
+        if self.paused and not paused:
+            self._sink.resync()
+            self.request_keyframe()
+        self.paused = paused
+
+    # How it is
+
+    def arrives(self, now: float) -> bool:
+        """Say whether its sender sends it now."""
+        return now - self._heard_at < _SILENT
+
+    def can_be_had(self, now: float) -> bool:
+        """Say whether its sender sends it now, or would if anybody watched it."""
+        return self.resting or self.arrives(now) or now < self._waking_until
+
+    def note_watched(self, now: float, *, watched: bool) -> bool:
+        """Rest when nobody watches for a while, wake when somebody does; say whether that changes."""
+        before = self.resting
+        if watched:
+            self._unwatched_since, self.resting = None, False
+        else:
+            self._unwatched_since = self._unwatched_since or now
+            self.resting = now - self._unwatched_since > _SECONDS_UNWATCHED
+        if before and watched:
+            self._waking_until = now + _SECONDS_TO_WAKE
+        return before != self.resting
+
+    def measure(self, now: float) -> None:
+        """Once a second: note how much it was."""
+        if self._octets and self._measured_at is not None and now > self._measured_at:
+            rate = 8 * self._octets / (now - self._measured_at)
+            # Quickly up, slowly down: a screen that stands still will move again.
+            self.rate += (rate - self.rate) * (0.5 if rate > self.rate else 0.1) if self.rate else rate
+        self._octets, self._measured_at = 0, now
+
+    # What is asked for
+
+    def request_keyframe(self) -> None:
+        """Ask for a keyframe, at most once a second for everybody together, until one comes."""
+        if self._video and not self._keyframe_wanted:
+            self._keyframe_wanted = True
+            self.tick(time.monotonic())
+
+    def tick(self, now: float) -> None:
+        """Ask again for what is missing; call every 20 ms or so."""
+        if self.ssrc is None or self._missing is None:
+            return
+        if self._missing.given_up:
+            self._missing.given_up = False
+            self._keyframe_wanted = True
+        if self._keyframe_wanted and now - self._keyframe_asked_at >= _KEYFRAME_INTERVAL:
+            self._keyframe_asked_at = now
+            self._send_rtcp(rtcp.picture_loss(1, self.ssrc))
+        if len(self._missing):
+            asking = self._missing.due(now)
+            if asking:
+                self._send_rtcp(rtcp.nack(1, self.ssrc, asking))
+                self._on_asked(len(asking))
+
+    def reception_block(self, now: float) -> rtcp.ReportBlock | None:
+        if self.ssrc is None or not self._reception.received:
+            return None
+        lsr = dlsr = 0
+        if self.report is not None:
+            lsr = self.report.ntp >> 16 & 0xFFFFFFFF
+            dlsr = int((now - self._report_at) * 65536)
+        return self._reception.block(self.ssrc, lsr, dlsr)

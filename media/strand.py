@@ -1,0 +1,308 @@
+"""One quality of a place, numbered once for all who watch it.
+
+Viewers of a strand get the same numbers, so a packet is laid out once and only encrypted per viewer. Who came
+over from another quality has numbers of their own to go on with: those who came over at one keyframe are an
+audience with one shift, for which a burst is laid out once more.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from media import vp8
+from media.layer import AUDIO_CLOCK, VIDEO_CLOCK, Layer
+from media.rtp import HEADER, send_time
+from media.sender import Sender, Target
+
+_RING = 512
+_LONGEST_BURST = 16
+_LONGEST_GAP = 200  # packets that may be missing in a row before the numbers are joined up
+_BURST_SECONDS = 0.002  # how long a frame's first packet may wait for its last
+_FRAME = {"audio": AUDIO_CLOCK // 50, "video": VIDEO_CLOCK // 30}
+
+Entry = tuple[int, int, int, bytes]  # marker and payload type, sequence, timestamp, payload
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """What is added to a strand's numbers for an audience."""
+
+    sequence: int = 0
+    timestamp: int = 0
+    picture: int = 0
+    tl0: int = 0
+
+
+NONE = Shift()
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """The last a viewer was sent; `whole` when it ended a frame, `at` when in monotonic seconds."""
+
+    sequence: int
+    timestamp: int
+    picture: int
+    tl0: int
+    whole: bool
+    at: float | None
+
+
+class Watcher(Protocol):
+    """A viewer's connection."""
+
+    def target(self) -> Target | None: ...
+    def send_rtp(self, packet: bytes) -> None: ...
+
+
+class Viewing(Protocol):
+    """Somebody's view of the place."""
+
+    shift: Shift
+    since: int | None  # the first of the strand's packets that is theirs
+
+    @property
+    def watcher(self) -> Watcher: ...
+    def enter(self, strand: "Strand", entry: Entry) -> None: ...
+
+
+@dataclass(slots=True)
+class _Audience:
+    shift: Shift
+    targets: list[Target] = field(default_factory=list)
+    others: list[Watcher] = field(default_factory=list)  # who are not reached by UDP
+    since: int | None = None
+    until: int = 0  # in packets of the strand, as long as one from before `since` may still come
+
+
+class Strand:
+    """Closed by its slot. Written to by the layer that stands on it."""
+
+    def __init__(self, kind: str, ssrc: int, payload_type: int, sender: Sender) -> None:
+        self.layer: Layer | None = None
+        self.packets = 0
+        self.octets = 0
+        self.waiting: dict[Viewing, None] = {}  # who comes over with the next keyframe
+        self._members: dict[Viewing, None] = {}
+        self._audiences: list[_Audience] | None = []
+        self._ssrc = ssrc
+        self._payload_type = payload_type
+        self._sender = sender
+        self._video = kind == "video"
+        self._clock = VIDEO_CLOCK if self._video else AUDIO_CLOCK
+        self._frame = _FRAME[kind]
+        self._ring: list[Entry | None] = [None] * (_RING if self._video else 0)
+        self._burst: list[Entry] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._vp8 = vp8.Continuity()
+        self._resync = True
+        self._first_sequence = 0
+        self._newcomer = 0  # packets for which a number from before the source is still possible
+        self._add_sequence = 0
+        self._add_timestamp = 0
+        self._last_sequence = 0x0FFF  # below 2^15, or an early loss would confuse SRTP's roll-over
+        self._last_timestamp = 0
+        self._last_marker = True
+        self._last_at: float | None = None
+
+    # The source
+
+    def take(self, layer: Layer | None) -> None:
+        """Put a layer on this strand, or clear it."""
+        self.flush()
+        self.layer = layer
+        self._resync = True
+
+    def resync(self) -> None:
+        """The next packet continues the numbers after a pause, whatever its own are."""
+        self._resync = True
+
+    def close(self) -> None:
+        self._burst.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # Who watches
+
+    def add(self, view: Viewing) -> None:
+        self._members[view] = None
+        self._audiences = None
+
+    def remove(self, view: Viewing) -> None:
+        self.waiting.pop(view, None)
+        if self._members.pop(view, self) is None:
+            self._audiences = None
+
+    def regroup(self) -> None:
+        """A viewer is at another address."""
+        self._audiences = None
+
+    @property
+    def is_watched(self) -> bool:
+        return bool(self._members or self.waiting)
+
+    def _grouped(self) -> list[_Audience]:
+        if self._audiences is None:
+            groups: dict[Shift, _Audience] = {}
+            for view in self._members:
+                audience = groups.get(view.shift)
+                if audience is None:
+                    audience = groups[view.shift] = _Audience(view.shift)
+                target = view.watcher.target()
+                if target is not None:
+                    audience.targets.append(target)
+                else:
+                    audience.others.append(view.watcher)
+                if view.since is not None:
+                    audience.since, audience.until = view.since, self.packets + _RING
+                    view.since = None
+            self._audiences = list(groups.values())
+        return self._audiences
+
+    # The way of a packet
+
+    def forward(self, payload: bytes, marker: int, sequence: int, timestamp: int) -> None:
+        """Give one packet of the layer to every viewer."""
+        out = (sequence + self._add_sequence) & 0xFFFF
+        if _LONGEST_GAP < (out - self._last_sequence) & 0xFFFF < 0x8000:
+            # A viewer who misses a few such leaps counts SRTP's roll-overs wrongly for good.
+            self._resync = True
+        if self._resync:
+            if not self._continue_from(payload, sequence, timestamp):
+                return
+            out = (sequence + self._add_sequence) & 0xFFFF
+        elif self._newcomer and self._is_from_before(sequence):
+            return
+        stamp = (timestamp + self._add_timestamp) & 0xFFFFFFFF
+        if self._video:
+            payload = self._vp8.rewrite(payload)
+        entry = (marker | self._payload_type, out, stamp, payload)
+        if self.waiting and vp8.is_keyframe(payload):
+            self._admit(entry)
+        if (out - self._last_sequence) & 0xFFFF < 0x8000:
+            self._last_sequence, self._last_timestamp, self._last_marker = out, stamp, bool(marker)
+            self._last_at = time.monotonic()
+        self.packets += 1
+        self.octets += len(payload)
+        self._burst.append(entry)
+        if self._video:
+            self._ring[out % _RING] = entry
+            self._gather(marker)
+        else:
+            self.flush()
+
+    def _gather(self, marker: int) -> None:
+        """Hold a packet back until its frame is whole, or for two milliseconds."""
+        if marker or len(self._burst) >= _LONGEST_BURST:
+            self.flush()
+        elif self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(_BURST_SECONDS, self.flush)
+
+    def _admit(self, entry: Entry) -> None:
+        """Let those in who waited for a keyframe."""
+        self.flush()
+        for view in list(self.waiting):
+            view.enter(self, entry)
+        self.waiting.clear()
+
+    def _is_from_before(self, sequence: int) -> bool:
+        """Say whether a late packet left before this source stood here: its number is taken."""
+        self._newcomer -= 1
+        return (sequence - self._first_sequence) & 0xFFFF >= 0x8000
+
+    def flush(self) -> None:
+        """Send what waits for the rest of its frame."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._burst:
+            return
+        burst, self._burst = self._burst, []
+        stamp = send_time(time.monotonic()) if self._video else b""
+        for audience in self._grouped():
+            entries: Sequence[Entry] = burst
+            if audience.since is not None:
+                entries = self._theirs(burst, audience)
+            packets = [self._packet(entry, audience.shift, stamp) for entry in entries]
+            if audience.targets:
+                self._sender.burst(packets, audience.targets)
+            for watcher in audience.others:
+                for packet in packets:
+                    watcher.send_rtp(packet)
+
+    def _theirs(self, burst: Sequence[Entry], audience: _Audience) -> list[Entry]:
+        """Leave out late packets from before an audience came: their numbers were another quality's."""
+        first = audience.since
+        assert first is not None  # noqa: S101 - asked of such audiences only
+        if self.packets > audience.until:
+            audience.since = None
+        return [entry for entry in burst if (entry[1] - first) & 0xFFFF < 0x8000]
+
+    def _packet(self, entry: Entry, shift: Shift, stamp: bytes) -> bytes:
+        kind, sequence, timestamp, payload = entry
+        if shift is not NONE:
+            sequence = (sequence + shift.sequence) & 0xFFFF
+            timestamp = (timestamp + shift.timestamp) & 0xFFFFFFFF
+            payload = vp8.shifted(payload, shift.picture, shift.tl0)
+        return HEADER.pack(0x90 if stamp else 0x80, kind, sequence, timestamp, self._ssrc) + stamp + payload
+
+    def _continue_from(self, payload: bytes, sequence: int, timestamp: int) -> bool:
+        """Join a source's numbers to the last ones; a picture's only at a keyframe, which is asked for."""
+        if self._video and not vp8.is_keyframe(payload):
+            if self.layer is not None:
+                self.layer.request_keyframe()
+            return False
+        self._resync = False
+        now = time.monotonic()
+        self._first_sequence, self._newcomer = sequence, _RING
+        self._add_sequence = (self._last_sequence + 1 - sequence) & 0xFFFF
+        if self._last_at is None:
+            self._add_timestamp = 0
+        else:
+            elapsed = max(self._frame, int((now - self._last_at) * self._clock))
+            self._add_timestamp = (self._last_timestamp + elapsed - timestamp) & 0xFFFFFFFF
+        if self._video:
+            self._vp8.restart(payload)
+        return True
+
+    # Looking back
+
+    def again(self, sequence: int, shift: Shift) -> bytes | None:
+        """Return a packet sent before to an audience of that shift, or None when it is too old."""
+        sequence = (sequence - shift.sequence) & 0xFFFF
+        entry = self._ring[sequence % _RING] if self._ring else None
+        if entry is None or entry[1] != sequence:
+            return None
+        return self._packet(entry, shift, send_time(time.monotonic()))
+
+    def numbers(self, shift: Shift) -> Numbers:
+        """Return the last that an audience of that shift was sent."""
+        return Numbers(
+            sequence=(self._last_sequence + shift.sequence) & 0xFFFF,
+            timestamp=(self._last_timestamp + shift.timestamp) & 0xFFFFFFFF,
+            picture=(max(0, self._vp8.last_picture) + shift.picture) & 0x7FFF,
+            tl0=(max(0, self._vp8.last_tl0) + shift.tl0) & 0xFF,
+            whole=self._last_marker,
+            at=self._last_at,
+        )
+
+    def captured_at(self, timestamp: int) -> float | None:
+        """Return when by its sender's clock, in seconds, a packet of this strand was captured."""
+        if self.layer is None or self.layer.report is None:
+            return None
+        report = self.layer.report
+        ticks = (timestamp - self._add_timestamp - report.rtp) & 0xFFFFFFFF
+        if ticks >= 0x80000000:
+            ticks -= 1 << 32
+        return report.ntp / (1 << 32) + ticks / self._clock
+
+    def clock(self) -> tuple[int, int] | None:
+        """Return the publisher's clock (NTP, 32.32) and the same moment in this strand's; or nothing."""
+        layer = self.layer
+        if layer is None or layer.report is None or self._resync or layer.paused:
+            return None
+        return layer.report.ntp, (layer.report.rtp + self._add_timestamp) & 0xFFFFFFFF

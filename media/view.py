@@ -1,0 +1,147 @@
+"""One viewer's view of one place: in which quality, and numbers without a gap over all of them."""
+
+import time
+
+from media import rtcp, vp8
+from media.layer import VIDEO_CLOCK
+from media.slot import Slot
+from media.strand import NONE, Entry, Numbers, Shift, Strand, Watcher
+
+_FRAME = VIDEO_CLOCK // 30
+_LONGEST_STEP = 10 * VIDEO_CLOCK  # two clocks of one sender that differ by more are not believed
+
+
+class View:
+    """Closed by its connection. `shift` and `since` are read by the strand."""
+
+    def __init__(self, slot: Slot, watcher: Watcher) -> None:
+        self.slot = slot
+        self.watcher = watcher
+        self.shift: Shift = NONE
+        self.since: int | None = None
+        self.strand: Strand | None = None
+        self.wanted: int | None = None  # the quality to be watched, None for none
+        self._first = 0  # the number of the first packet of what is watched now
+        self._last: Numbers | None = None
+
+    @property
+    def quality(self) -> int | None:
+        """Return the index of what is watched now."""
+        return self.slot.strands.index(self.strand) if self.strand is not None else None
+
+    def watch(self, wanted: int | None, *, hurry: bool = False) -> None:
+        """Watch this quality from its next keyframe on, the old one until then; None stops at once.
+
+        In a `hurry` a better one is not watched meanwhile: the link must be free for what it carries.
+        """
+        if wanted == self.wanted:
+            return
+        if self.wanted is not None:
+            self.slot.strands[self.wanted].waiting.pop(self, None)
+        self.wanted = wanted
+        if wanted is None:
+            self.stop()
+            return
+        strand = self.slot.strands[wanted]
+        if strand is self.strand:
+            return
+        if hurry and (self.quality or 0) > wanted:
+            self._pause()
+        if self.strand is None and self._last is None:
+            first = self._arriving(wanted)
+            self._go(first, first.numbers(NONE).sequence + 1, NONE)
+            if first.layer is not None:
+                first.layer.request_keyframe()
+        if self.strand is not strand:
+            strand.waiting[self] = None
+        if strand.layer is not None:
+            strand.layer.request_keyframe()
+
+    def _arriving(self, wanted: int) -> Strand:
+        """Return the best strand, up to the one that is wanted, of which something arrives."""
+        now = time.monotonic()
+        for strand in reversed(self.slot.strands[: wanted + 1]):
+            if strand.layer is not None and strand.layer.arrives(now):
+                return strand
+        return self.slot.strands[wanted]
+
+    def stop(self) -> None:
+        """Be sent nothing more: no packet after this call."""
+        if self.wanted is not None:
+            self.slot.strands[self.wanted].waiting.pop(self, None)
+            self.wanted = None
+        self._pause()
+
+    def _pause(self) -> None:
+        if self.strand is not None:
+            self._last = self.strand.numbers(self.shift)
+            self.strand.remove(self)
+            self.strand = None
+
+    def enter(self, strand: Strand, entry: Entry) -> None:
+        """Come over to a strand whose keyframe begins with this packet; its numbers follow the last ones."""
+        _, sequence, timestamp, payload = entry
+        before = self.strand
+        last = before.numbers(self.shift) if before is not None else self._last
+        shift = NONE
+        if last is not None:
+            picture, tl0 = vp8.numbers(payload)
+            # A frame that stays unfinished must look so: a number is left out behind it.
+            following = last.sequence + (1 if last.whole else 2)
+            shift = Shift(
+                (following - sequence) & 0xFFFF,
+                (self._moment(strand, timestamp, last) - timestamp) & 0xFFFFFFFF,
+                (last.picture + 1 - picture) & 0x7FFF,
+                (last.tl0 + 1 - tl0) & 0xFF,
+            )
+        if before is not None:
+            before.remove(self)
+        self._go(strand, (sequence + shift.sequence) & 0xFFFF, shift)
+        self.since = sequence
+
+    def _go(self, strand: Strand, first: int, shift: Shift) -> None:
+        self.shift = NONE if shift == NONE else shift
+        self.strand = strand
+        self._first = first & 0xFFFF
+        strand.add(self)
+
+    def _moment(self, strand: Strand, timestamp: int, last: Numbers) -> int:
+        """Return when a packet of another quality was captured, in the clock the viewer has seen so far.
+
+        By the sender's own reports of both; until there are, by the time that passed here.
+        """
+        if self.strand is not None:
+            there = strand.captured_at(timestamp)
+            here = self.strand.captured_at((last.timestamp - self.shift.timestamp) & 0xFFFFFFFF)
+            if there is not None and here is not None:
+                step = round((there - here) * VIDEO_CLOCK)
+                if 0 < step < _LONGEST_STEP:
+                    return last.timestamp + step
+        elapsed = 0 if last.at is None else int((time.monotonic() - last.at) * VIDEO_CLOCK)
+        return last.timestamp + max(_FRAME, elapsed)
+
+    def again(self, sequence: int) -> bytes | None:
+        """Return a packet sent before, or None when it is too old.
+
+        Of what came before the keyframe that begins this quality nobody needs anything: to send it again
+        would fill a link that may be full already.
+        """
+        if self.strand is None or (sequence - self._first) & 0xFFFF >= 0x8000:
+            return None
+        return self.strand.again(sequence, self.shift)
+
+    def recent(self, back: int) -> bytes | None:
+        """Return a packet this viewer was sent lately, `back` steps before the last."""
+        if self.strand is None:
+            return None
+        return self.strand.again((self.strand.numbers(self.shift).sequence - back) & 0xFFFF, self.shift)
+
+    def sender_report(self) -> bytes:
+        """Return the publisher's clock in this viewer's numbers; or nothing."""
+        strand = self.strand
+        clock = strand.clock() if strand is not None else None
+        if strand is None or clock is None:
+            return b""
+        ntp, stamp = clock
+        stamp = (stamp + self.shift.timestamp) & 0xFFFFFFFF
+        return rtcp.sender_report(self.slot.place.ssrc, ntp, stamp, strand.packets, strand.octets)

@@ -1,0 +1,120 @@
+"""Each viewer gets what their link carries and their page shows, and nobody pays for another's."""
+
+import asyncio
+from typing import Any
+
+from playwright.async_api import Page
+
+from tests.browser.conftest import OpenPage
+from tests.browser.links import relayed
+from tests.builders import School
+
+CAMERA = "1"
+_SEEN = """async () => {
+  const seen = {};
+  ((await window.liveserverClass.stats()) ?? new Map()).forEach((one) => {
+    if (one.type === 'inbound-rtp' && one.mid === '1') {
+      seen.height = one.frameHeight;
+      seen.decoded = one.framesDecoded;
+      seen.frozen = one.totalFreezesDuration;
+    }
+  });
+  return { ...seen, quality: window.liveserverClass.snapshot().quality['1'] };
+}"""
+_SENT = """async () => {
+  const sent = {};
+  (await window.liveserverClass.media.publisher.pc.getStats()).forEach((one) => {
+    if (one.type === 'outbound-rtp' && one.rid) sent[one.rid] = one.active;
+  });
+  return sent;
+}"""
+
+
+async def _enter(page: Page, school: School, session: str, button: str) -> None:
+    await page.goto(f"{school.product.url()}/classes/{session}")
+    await page.get_by_role("button", name=button).click()
+
+
+async def _until(page: Page, quality: int, seconds: float) -> Any:
+    seen: Any = None
+    for _ in range(int(seconds / 0.25)):
+        seen = await page.evaluate(_SEEN)
+        if (seen["quality"] or {}).get("quality") == quality and seen.get("height") == 180 << quality:
+            return seen
+        await asyncio.sleep(0.25)
+    raise AssertionError(f"not quality {quality} in {seconds} s: {seen}")
+
+
+async def test_a_slow_link_gets_a_picture_it_carries_and_the_others_keep_theirs(
+    school: School, open_page: OpenPage
+) -> None:
+    teacher = await school.register("instructor")
+    students = [await school.register() for _ in range(2)]
+    course = await school.course(teacher)
+    await school.enroll(students, course)
+    session = await school.session(teacher, course, seats=2)
+    at_desk = await open_page(teacher.email)
+    await _enter(at_desk, school, session, "Enter the class")
+    slow, fast = [await open_page(one.email) for one in students]
+    async with relayed(slow, school.product) as relay:
+        for page in (slow, fast):
+            await _enter(page, school, session, "Join the class")
+        for page in (slow, fast):
+            await _until(page, 2, 30)
+        before = await fast.evaluate(_SEEN)
+        began = asyncio.get_running_loop().time()
+
+        relay.down.rate = 300_000
+        await _until(slow, 0, 10)
+        at_bottom = await slow.evaluate(_SEEN)
+        await asyncio.sleep(6)
+        steady = await slow.evaluate(_SEEN)
+        assert steady["quality"]["quality"] == 0, "it stays where it is"
+        assert steady["decoded"] - at_bottom["decoded"] > 0.8 * 6 * 20, "and the picture moves"
+
+        relay.down.rate = None
+        await _until(slow, 2, 40)
+        after = await fast.evaluate(_SEEN)
+        passed = asyncio.get_running_loop().time() - began
+        assert after["quality"]["quality"] == 2
+        assert after["height"] == 720
+        assert after["decoded"] - before["decoded"] > 0.9 * passed * 20
+        assert after["frozen"] - before["frozen"] < 0.02 * passed
+
+        # Whoever sees it small is sent less, and what nobody watches is not even encoded.
+        for page in (slow, fast):
+            await page.set_viewport_size({"width": 360, "height": 400})
+        for page in (slow, fast):
+            await _until(page, 1, 15)
+        for _ in range(80):
+            sent = await at_desk.evaluate(_SENT)
+            if not sent["f"]:
+                break
+            await asyncio.sleep(0.25)
+        assert sent == {"q": True, "h": True, "f": False}
+        await fast.set_viewport_size({"width": 1280, "height": 900})
+        await _until(fast, 2, 20)
+
+
+async def test_media_goes_on_from_another_network(school: School, open_page: OpenPage) -> None:
+    teacher, student = await school.register("instructor"), await school.register()
+    course = await school.course(teacher)
+    await school.enroll([student], course)
+    session = await school.session(teacher, course, seats=1)
+    at_desk = await open_page(teacher.email)
+    await _enter(at_desk, school, session, "Enter the class")
+    page = await open_page(student.email)
+    async with relayed(page, school.product) as relay:
+        await _enter(page, school, session, "Join the class")
+        await _until(page, 2, 30)
+        relay.move()
+        before = await page.evaluate(_SEEN)
+        # The browser checks its path every few seconds; the first check from the new port moves it.
+        for _ in range(40):
+            await asyncio.sleep(0.25)
+            if (await page.evaluate(_SEEN))["decoded"] > before["decoded"] + 20:
+                break
+        else:
+            raise AssertionError("no picture from the new address")
+        status = (await school.call("GET", f"/api/live-sessions/{session}/status", student)).body
+        assert status["mine"]["state"] == "seated"
