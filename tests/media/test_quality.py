@@ -1,0 +1,354 @@
+"""Which quality goes to whom: allocation, the estimate of a link, numbers without a gap over every change."""
+
+import itertools
+import struct
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from media import vp8
+from media.allocation import Demand, allocate
+from media.arrivals import Arrivals
+from media.bandwidth import START, Bandwidth
+from media.rtp import HEADER, HEADER_SIZE, SEND_TIME_SIZE
+from media.sdp import SdpError, parse
+from media.slot import Slot, stage
+from media.speakers import Speakers
+from media.strand import Strand
+from media.view import View
+
+# Allocation
+
+_DEMANDS = st.lists(
+    st.builds(
+        lambda rank, rates, most, held: Demand(str(rank), rank, sorted(rates), most, held),
+        rank=st.integers(0, 20),
+        rates=st.lists(st.integers(30_000, 3_000_000), min_size=1, max_size=3),
+        most=st.integers(-1, 2),
+        held=st.none() | st.integers(0, 2),
+    ),
+    max_size=8,
+    unique_by=lambda demand: demand.mid,
+)
+
+
+@given(budget=st.integers(0, 10_000_000), demands=_DEMANDS)
+def test_no_more_is_given_than_the_link_carries(budget: int, demands: list[Demand]) -> None:
+    found = allocate(budget, demands)
+    given_to = [d for d in demands if found.qualities[d.mid] is not None]
+    assert found.rate <= budget or len(given_to) == 1, "one picture is always tried"
+    for demand in demands:
+        quality = found.qualities[demand.mid]
+        assert quality is None or 0 <= quality <= max(0, demand.most)
+        assert demand.most >= 0 or quality is None
+    assert found.step is None or found.step > found.rate
+
+
+@given(budget=st.integers(0, 10_000_000), more=st.integers(0, 5_000_000), demands=_DEMANDS)
+def test_a_better_link_never_pauses_a_picture(budget: int, more: int, demands: list[Demand]) -> None:
+    before, after = allocate(budget, demands), allocate(budget + more, demands)
+    for mid, quality in before.qualities.items():
+        assert quality is None or after.qualities[mid] is not None
+
+
+def test_the_first_in_rank_is_served_first() -> None:
+    camera = (120_000, 400_000, 1_200_000)
+    demands = [Demand("screen", 0, (300_000, 1_500_000), 1), Demand("teacher", 1, camera, 2)]
+    demands.append(Demand("student", 2, camera, 2))
+    assert allocate(450_000, demands).qualities == {"screen": 0, "teacher": 0, "student": None}
+    assert allocate(2_000_000, demands).qualities == {"screen": 1, "teacher": 0, "student": 0}
+    assert allocate(9_000_000, demands).qualities == {"screen": 1, "teacher": 2, "student": 2}
+
+
+def test_a_rate_that_wavers_does_not_throw_a_quality_out() -> None:
+    rates = (120_000, 400_000, 1_100_000)
+    assert allocate(1_000_000, [Demand("1", 0, rates, 2)]).qualities["1"] == 1
+    assert allocate(1_000_000, [Demand("1", 0, rates, 2, held=2)]).qualities["1"] == 2
+    assert allocate(800_000, [Demand("1", 0, rates, 2, held=2)]).qualities["1"] == 1
+
+
+# The link
+
+
+def test_a_probe_that_nothing_suffers_from_raises_the_budget() -> None:
+    link = Bandwidth()
+    link.on_sent(400_000)
+    for tenth in range(40):
+        link.on_remb(600_000, tenth / 10)
+        link.tick(tenth / 10, 1_300_000)
+    assert link.budget >= 1_300_000
+
+
+def test_a_probe_that_does_not_fit_costs_nothing_but_patience() -> None:
+    link = Bandwidth()
+    link.budget, now, probes = 300_000.0, 0.0, 0
+    link.on_sent(200_000)
+    while now < 60:
+        now += 0.1
+        was = link.probing
+        link.tick(now, 450_000)
+        probes += bool(link.probing and not was)
+        link.on_remb(290_000 if link.probing else 320_000, now)
+    assert 5 <= probes <= 9, "the longest wait between two is ten seconds"
+    assert 200_000 <= link.budget <= 330_000
+
+
+def test_one_fall_is_a_busy_browser_and_two_are_a_full_link() -> None:
+    link = Bandwidth()
+    link.on_sent(1_000_000)
+    link.on_remb(1_100_000, 1.0)
+    link.on_remb(700_000, 1.2)
+    assert link.budget == START
+    link.on_remb(400_000, 1.5)
+    assert link.budget == 400_000
+    assert link.is_overloaded(2.0)
+
+
+def test_loss_counts_for_those_who_tell_nothing_else() -> None:
+    link = Bandwidth()
+    link.on_sent(900_000)
+    for second in range(10):
+        link.on_loss(0.3, float(second))
+    assert link.budget < 500_000
+    calm = Bandwidth()
+    for second in range(60):
+        calm.on_loss(0.05, float(second))
+    assert calm.budget == START, "a link that always loses a little is no full one"
+
+
+# What a publisher is told
+
+
+def _told(packet: bytes) -> dict[int, float]:
+    """Read a transport feedback as its sender does; return sequence -> seconds."""
+    (words,) = struct.unpack_from("!H", packet, 2)
+    assert 4 * (words + 1) == len(packet)
+    packet = packet[: len(packet) - (packet[-1] if packet[0] & 0x20 else 0)]
+    base, count = struct.unpack_from("!HH", packet, 12)
+    at = 20
+    symbols: list[int] = []
+    while len(symbols) < count:
+        (word,) = struct.unpack_from("!H", packet, at)
+        at += 2
+        if word & 0x8000:
+            symbols += [word >> shift & 3 for shift in range(12, -1, -2)]
+        else:
+            symbols += [word >> 13] * (word & 0x1FFF)
+    now, arrivals = int.from_bytes(packet[16:19], "big") * 256, {}
+    for n, symbol in enumerate(symbols[:count]):
+        if symbol == 1:
+            now, at = now + packet[at], at + 1
+        elif symbol == 2:
+            now, at = now + struct.unpack_from("!h", packet, at)[0], at + 2
+        if symbol:
+            arrivals[(base + n) & 0xFFFF] = now * 0.00025
+    assert at == len(packet)
+    return arrivals
+
+
+@given(
+    steps=st.lists(st.tuples(st.integers(1, 4), st.floats(0, 0.3), st.booleans()), min_size=1, max_size=300),
+    first=st.integers(0, 0xFFFF),
+)
+def test_what_is_told_of_arrivals_is_what_arrived(steps: list[tuple[int, float, bool]], first: int) -> None:
+    arrivals, sequence, now = Arrivals(), first, 5000.0
+    came: dict[int, float] = {}
+    told: dict[int, float] = {}
+    for step, passed, report in steps:
+        sequence, now = (sequence + step) & 0xFFFF, now + passed
+        arrivals.note(sequence, now)
+        came[sequence] = now
+        if report:
+            for packet in arrivals.feedback(7):
+                told |= _told(packet)
+    for packet in arrivals.feedback(7):
+        told |= _told(packet)
+    assert told.keys() == came.keys()
+    assert all(abs(told[n] - at) < 0.001 for n, at in came.items())
+
+
+# Numbers
+
+
+class _Watcher:
+    """A viewer whose packets come back as (sequence, timestamp, picture, first of a keyframe)."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[int, int, int, bool]] = []
+
+    def target(self) -> Any:
+        return None
+
+    def send_rtp(self, packet: bytes) -> None:
+        _, _, sequence, timestamp, _ = HEADER.unpack_from(packet)
+        payload = packet[HEADER_SIZE + SEND_TIME_SIZE :]
+        self.got.append((sequence, timestamp, vp8.numbers(payload)[0], vp8.is_keyframe(payload)))
+
+
+def _frame(picture: int, *, key: bool = False) -> bytes:
+    """The only packet of a VP8 frame with a 15-bit picture id and TL0PICIDX."""
+    head = bytes((0x90, 0xC0, 0x80 | picture >> 8 & 0x7F, picture & 0xFF, picture & 0xFF))
+    return head + bytes((0 if key else 1,)) + bytes(20)
+
+
+class _Source:
+    """One quality of a camera, numbered as it likes."""
+
+    def __init__(self, strand: Strand, sequence: int, timestamp: int, picture: int) -> None:
+        self.strand, self.sequence, self.timestamp, self.picture = strand, sequence, timestamp, picture
+
+    def send(self, *, key: bool = False) -> int:
+        self.sequence = (self.sequence + 1) & 0xFFFF
+        self.timestamp = (self.timestamp + 3000) & 0xFFFFFFFF
+        self.picture = (self.picture + 1) & 0x7FFF
+        payload = _frame(self.picture, key=key)
+        self.strand.forward(payload, 0x80, self.sequence, self.timestamp)
+        return self.sequence
+
+
+def _camera() -> tuple[Slot, list[_Source]]:
+    nobody: Any = _Nobody()
+    slot = Slot(next(one for one in stage() if one.source == "camera"), nobody)
+    numbers = ((10, 0, 5), (0xFFF0, 0xFFFFFF00, 0x7FF0), (30_000, 1 << 31, 100))
+    sources = [_Source(strand, *first) for strand, first in zip(slot.strands, numbers, strict=True)]
+    for source in sources:
+        source.send(key=True)
+    return slot, sources
+
+
+class _Nobody:
+    def burst(self, _packets: object, _targets: object) -> None: ...
+
+
+@pytest.mark.parametrize("order", [(1, 2, 0, 2, 1), (0, 2), (2, 0, 1)])
+async def test_a_viewer_sees_one_stream_over_every_change_of_quality(order: tuple[int, ...]) -> None:
+    slot, sources = _camera()
+    watcher = _Watcher()
+    view = View(slot, watcher)
+    for quality in order:
+        view.watch(quality)
+        for n in range(12):
+            for source in sources:
+                source.send(key=n == 3)
+        assert view.quality == quality
+    sequences = [one[0] for one in watcher.got]
+    assert {(b - a) & 0xFFFF for a, b in itertools.pairwise(sequences)} == {1}
+    pictures = [one[2] for one in watcher.got]
+    assert {(b - a) & 0x7FFF for a, b in itertools.pairwise(pictures)} == {1}
+    stamps = [one[1] for one in watcher.got]
+    assert all(0 < (b - a) & 0xFFFFFFFF < 0x80000000 for a, b in itertools.pairwise(stamps))
+
+
+async def test_another_quality_begins_with_a_keyframe_and_the_old_one_goes_on_until_then() -> None:
+    slot, sources = _camera()
+    watcher = _Watcher()
+    view = View(slot, watcher)
+    view.watch(1)
+    for _ in range(5):
+        sources[1].send()
+    view.watch(2)
+    for _ in range(5):
+        sources[1].send()
+        sources[2].send()
+    assert len(watcher.got) == 10
+    sources[2].send(key=True)
+    assert watcher.got[-1][3]
+    sources[1].send()
+    assert len(watcher.got) == 11
+
+
+async def test_in_a_hurry_nothing_is_sent_until_the_poorer_one_begins() -> None:
+    slot, sources = _camera()
+    watcher = _Watcher()
+    view = View(slot, watcher)
+    view.watch(2)
+    sources[2].send()
+    view.watch(0, hurry=True)
+    for source in sources:
+        source.send()
+    assert len(watcher.got) == 1
+    sources[0].send(key=True)
+    assert len(watcher.got) == 2
+
+
+async def test_a_late_packet_from_before_the_change_is_not_sent_under_a_used_number() -> None:
+    slot, sources = _camera()
+    watcher = _Watcher()
+    view = View(slot, watcher)
+    view.watch(1)
+    sources[1].send()
+    late = sources[2]
+    late.send()
+    missing = (late.sequence + 1) & 0xFFFF
+    late.sequence = missing
+    view.watch(2)
+    late.send(key=True)
+    late.strand.forward(_frame(late.picture - 1), 0x80, missing, late.timestamp - 3000)
+    sequences = [one[0] for one in watcher.got]
+    assert len(set(sequences)) == len(sequences) == 2
+
+
+async def test_a_packet_is_sent_again_with_the_viewers_own_numbers_unless_it_is_of_no_use() -> None:
+    slot, sources = _camera()
+    watcher = _Watcher()
+    view = View(slot, watcher)
+    view.watch(1)
+    for _ in range(4):
+        sources[1].send()
+    before = watcher.got[-1]
+    view.watch(2)
+    sources[2].send(key=True)
+    sources[2].send()
+    last = watcher.got[-1]
+    again = view.again(last[0])
+    assert again is not None
+    watcher.send_rtp(again)
+    assert watcher.got[-1] == last
+    assert view.again(before[0]) is None, "a keyframe has come since"
+
+
+async def test_those_who_come_over_together_share_one_layout() -> None:
+    slot, sources = _camera()
+    views = [View(slot, _Watcher()) for _ in range(50)]
+    for view in views:
+        view.watch(1)
+    sources[1].send()
+    for view in views:
+        view.watch(2)
+    sources[2].send(key=True)
+    sources[2].send()
+    assert len(sources[2].strand._grouped()) == 1
+
+
+# Who speaks
+
+
+def test_the_floor_of_attention_does_not_flicker() -> None:
+    speakers, changes, before = Speakers(), 0, None
+    for n in range(100):
+        # Two talk at nearly the same loudness.
+        speakers.note({"a": 30 + n % 3, "b": 31 - n % 3, "c": 110}, n * 0.3)
+        changes += speakers.dominant != before
+        before = speakers.dominant
+    assert changes == 1
+    assert speakers.note({"a": 100, "b": 100, "c": 20}, 31.0) == ["b", "c"] or speakers.dominant
+    for n in range(10):
+        found = speakers.note({"a": 100, "b": None, "c": 20}, 31.3 + n * 0.3)
+    assert found == ["c"]
+    assert speakers.dominant == "c"
+
+
+# What a client offers
+
+
+def test_qualities_are_named_in_the_offer() -> None:
+    text = (
+        "v=0\r\na=ice-ufrag:abcd\r\na=fingerprint:sha-256 " + ":".join(["AA"] * 32) + "\r\n"
+        "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:0\r\na=rtpmap:96 VP8/90000\r\na=sendonly\r\n"
+        "a=rid:q send\r\na=rid:h send\r\na=rid:x recv\r\na=simulcast:send q;h,x;~f;x\r\n"
+    )
+    assert parse(text).sections[0].rids == ["q", "h"]
+    with pytest.raises(SdpError):
+        parse(text.replace("q;h,x;~f;x", "q;q"))
