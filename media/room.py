@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from media.producer import Producer
+from media.programme import Programme, programme
 from media.publishing import PublishRefused, PublishTransport
 from media.sdp import SdpError, parse
 from media.slot import Slot, stage
@@ -64,6 +65,8 @@ class Room:
         self._speakers = Speakers()
         self._speaking: list[str] = []
         self._heard_at = 0.0
+        self._programme = Programme()
+        self._probed: dict[SubscribeTransport, None] = {}
         self.empty_since = time.monotonic()
         self._told: list[dict[str, Any]] = []
 
@@ -124,7 +127,7 @@ class Room:
         for transport in participant.transports():
             transport.close()
         participant.publish = participant.subscribe = None
-        self._aim()
+        self._announce()
 
     def close(self) -> None:
         for participant_id in list(self.participants):
@@ -225,9 +228,11 @@ class Room:
             transport = SubscribeTransport(
                 self._wiring,
                 self._state_of(participant),
+                participant.id,
                 self._slots,
-                on_ready=lambda: self._aim_one(participant),
+                on_ready=lambda: transport.aim(self._programme),
                 on_quality=lambda told: self._tell("quality", {"participant": participant.id, "slots": told}),
+                on_probe=lambda watcher: self._probed.update({watcher: None}),
             )
             transport.id = next(_ids)
             participant.subscribe = transport
@@ -260,7 +265,6 @@ class Room:
                     self._announce()
                 elif participant.subscribe is transport:
                     participant.subscribe = None
-            self._aim()
             kind = "publish" if isinstance(transport, PublishTransport) else "subscribe"
             self._tell(
                 "transport",
@@ -272,37 +276,24 @@ class Room:
     # The fan-out
 
     def _aim(self) -> None:
-        """Decide anew what each viewer is sent."""
+        """The stage has changed: decide anew what each viewer is sent."""
+        self._programme = programme(self._slots, self._speaking, time.monotonic())
         for participant in self.participants.values():
-            self._aim_one(participant)
-
-    def _aim_one(self, participant: Participant) -> None:
-        watcher = participant.subscribe
-        if watcher is not None:
-            own = {slot.place.mid for slot in self._slots if slot.holder == participant.id}
-            watcher.aim(own, self._ranks())
-
-    def _ranks(self) -> dict[str, int]:
-        """Say which pictures come first: the screen, the teacher, who speaks, the rest."""
-        ranks = {}
-        for n, slot in enumerate(self._slots):
-            spoken = self._speaking.index(slot.holder) if slot.holder in self._speaking else None
-            student = 2 + (spoken if spoken is not None else len(self._slots) + n)
-            ranks[slot.place.mid] = n if slot.place.stage == "instructor" else student
-        return ranks
+            if participant.subscribe is not None:
+                participant.subscribe.aim(self._programme)
 
     def view(self, participant: Participant, sizes: Mapping[str, int]) -> None:
         """Take how high, in pixels, a page shows each place; 0 is not at all."""
         if participant.subscribe is not None:
             participant.subscribe.sizes = dict(sizes)
-            self._aim_one(participant)
+            participant.subscribe.aim()
 
     def _announce(self) -> None:
-        """Aim anew, and tell of the stage when it looks different."""
-        self._aim()
+        """Aim anew, and tell of the stage, when it looks different."""
         slots = self.slots()
         if slots != self._told:
             self._told = slots
+            self._aim()
             self._tell("slots", {"slots": slots})
 
     def slots(self) -> list[dict[str, Any]]:
@@ -323,9 +314,12 @@ class Room:
 
     def tick(self, now: float) -> None:
         """Once a second: reports, consent, what is sent to whom."""
+        self._programme = programme(self._slots, self._speaking, now)
         for participant in list(self.participants.values()):
-            for transport in participant.transports():
-                transport.tick(now)
+            if participant.publish is not None:
+                participant.publish.tick(now)
+            if participant.subscribe is not None:
+                participant.subscribe.follow(self._programme, now)
         for slot in self._slots:
             if slot.producer is not None and len(slot.producer.layers) > 1:
                 self._rest(slot, slot.producer, now)
@@ -342,17 +336,13 @@ class Room:
             self._tell("layers", {"participant": slot.holder, "source": producer.source, "awake": awake})
 
     def tick_fast(self, now: float) -> None:
-        """Every 20 ms: ask again for what is missing, and send to where viewers have moved."""
+        """Every 20 ms: ask again for what is missing, go on with probes."""
         for participant in self.participants.values():
             if participant.publish is not None:
                 participant.publish.tick_fast(now)
-            watcher = participant.subscribe
-            if watcher is not None:
-                if watcher.moved:
-                    watcher.moved = False
-                    watcher.moved_to()
-                    watcher.wants_keyframes()
-                watcher.tick_fast(now)
+        for watcher in list(self._probed):
+            if not watcher.probe(now):
+                del self._probed[watcher]
         if now - self._heard_at >= _SECONDS_BETWEEN_LEVELS:
             self._heard_at = now
             self._listen(now)

@@ -1,12 +1,13 @@
 """The connection a participant watches on: we offer every place of the stage, the client answers."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from media import rtcp
-from media.allocation import NOMINAL, Allocation, Demand, allocate
+from media.allocation import Demand, allocate
 from media.bandwidth import Bandwidth
+from media.programme import Picture, Programme
 from media.rtp import HEADER_SIZE, SEND_TIME, SEND_TIME_SIZE, URI_SEND_TIME
 from media.sdp import Description, write
 from media.slot import PAYLOAD_TYPES, RTX_PAYLOAD_TYPE, Place, Slot
@@ -18,7 +19,8 @@ _KEYFRAMES_PER_SECOND = 2
 _RESENT, _RESENT_LEAST = 0.25, 10_000  # of the budget, and bytes in a second, sent again at most
 _ENOUGH = 0.8  # of the height it is shown at
 _MOST_PROBES = 12  # packets in 20 ms
-_LONGEST_PAUSE = 0.2  # seconds; who was not probed for so long begins anew
+_LONGEST_PAUSE = 0.1  # seconds of a probe that are made up for
+_YOUNG = 5  # seconds for which clocks are told each second, and then every other
 
 
 class SubscribeTransport(Transport):
@@ -28,28 +30,32 @@ class SubscribeTransport(Transport):
         self,
         wiring: Wiring,
         on_state: Callable[[Transport, str], None],
+        viewer: str,
         slots: Sequence[Slot],
+        *,
         on_ready: Callable[[], None],
         on_quality: Callable[[dict[str, Any]], None],
+        on_probe: Callable[["SubscribeTransport"], None],
     ) -> None:
         super().__init__(wiring, on_state)
         self.bandwidth = Bandwidth()
         self.sizes: dict[str, int] = {}  # by mid: how high, in pixels, the page shows it; 0 is not at all
         self._slots = slots
         self._views = {slot.place.ssrc: View(slot, self) for slot in slots}
-        self._own: set[str] = set()  # mids of the places the viewer stands on
+        self._viewer = viewer
+        self._programme = Programme()
         self._on_ready = on_ready
         self._on_quality = on_quality
+        self._on_probe = on_probe
         self._told: dict[str, Any] = {}
-        self._ranks: Mapping[str, int] = {}
         self._version = 0
         self._rtx_sequence = dict.fromkeys((slot.place.rtx_ssrc for slot in slots), 0x0FFF)
         self._nacked = 0
         self._resent = 0  # bytes in this second
         self._keyframes = 0
         self._lost: list[float] = []
-        self._probed_at = 0.0
-        self._owed = 0.0  # bytes of a probe that are due
+        self._probed_at: float | None = None
+        self._ticks = 0
 
     def offer(self, *, restart: bool) -> str:
         """Return our offer; with `restart`, of new ICE credentials on the same keys."""
@@ -74,102 +80,73 @@ class SubscribeTransport(Transport):
 
     # What is sent
 
-    def aim(self, own: set[str], ranks: Mapping[str, int]) -> None:
-        """Decide anew what to send: the stage, the page or the link has changed.
-
-        `own` are the mids of the viewer's own places, `ranks` say which mids come first.
-        """
-        self._own, self._ranks = own, ranks
+    def aim(self, programme: Programme | None = None) -> None:
+        """Decide anew what to send: the stage, the page or the link has changed."""
+        self._programme = programme or self._programme
         if not self.connected:
             return
-        found = self._allocate()
-        hurry = self.bandwidth.is_overloaded(time.monotonic())
-        for view in self._views.values():
-            slot = view.slot
-            if slot.place.mid in own:
-                view.stop()
-            elif slot.place.kind == "audio":
-                view.watch(0)
-            elif slot.producer is not None:
-                view.watch(found.qualities.get(slot.place.mid), hurry=hurry)
-        self._tell()
-
-    def moved_to(self) -> None:
-        """Send to where the viewer is now."""
-        for view in self._views.values():
-            if view.strand is not None:
-                view.strand.regroup()
-
-    def wants_keyframes(self) -> None:
-        for view in self._views.values():
-            if view.strand is not None and view.strand.layer is not None:
-                view.strand.layer.request_keyframe()
-
-    def _allocate(self) -> Allocation:
         now = time.monotonic()
-        demands = [
-            demand
-            for view in self._views.values()
-            if view.slot.place.mid not in self._own and (demand := self._demand(view, now)) is not None
-        ]
-        sound = sum(
-            view.slot.producer.layers[0].rate
-            for view in self._views.values()
-            if view.slot.place.kind == "audio" and view.slot.producer is not None
-        )
-        found = allocate(self.bandwidth.budget - sound, demands)
-        self.bandwidth.on_sent(sound + found.rate)
-        step = found.step + sound if found.step is not None else None
-        self.bandwidth.tick(now, step)
-        return found
+        theirs = [one for one in self._programme.pictures if not self._is_own(one.slot)]
+        link, sound = self.bandwidth, self._programme.sound
+        found = allocate(link.budget - sound, [self._demand(picture) for picture in theirs])
+        link.on_sent(sound + found.rate)
+        link.tick(now, found.step + sound if found.step is not None else None)
+        if link.probing:
+            self._on_probe(self)
+        hurry = link.is_overloaded(now)
+        for picture in theirs:
+            place = picture.slot.place
+            self._views[place.ssrc].watch(found.qualities[place.mid], hurry=hurry)
+        for slot in self._programme.voices:
+            if not self._is_own(slot):
+                self._views[slot.place.ssrc].watch(0)
+        self._tell(theirs)
 
-    def _demand(self, view: View, now: float) -> Demand | None:
-        slot = view.slot
-        producer = slot.producer
-        if producer is None or slot.place.kind != "video" or producer.paused:
-            return None
-        nominal = NOMINAL[slot.place.source]
-        if len(producer.layers) == 1:
-            nominal = nominal[-1:]
-        rates = [
-            max(layer.rate, usual / 3) if layer.can_be_had(now) else None
-            for layer, usual in zip(producer.layers, nominal, strict=False)
-        ]
-        if all(rate is None for rate in rates):
-            rates[0] = nominal[0] / 3
-        rank = self._ranks.get(slot.place.mid, len(self._ranks))
-        return Demand(slot.place.mid, rank, rates, self._most(view), held=view.quality)
+    def _is_own(self, slot: Slot) -> bool:
+        """Say whether the viewer stands there: nobody is sent themselves."""
+        if slot.holder != self._viewer:
+            return False
+        self._views[slot.place.ssrc].stop()
+        return True
 
-    def _most(self, view: View) -> int:
+    def _demand(self, picture: Picture) -> Demand:
+        place = picture.slot.place
+        held = self._views[place.ssrc].quality
+        return Demand(place.mid, picture.rank, picture.rates, self._most(picture), held)
+
+    def _most(self, picture: Picture) -> int:
         """Return the best quality worth sending for the size it is shown at; -1 when it is not shown."""
-        assert view.slot.producer is not None  # noqa: S101 - asked of places that are taken
-        layers = view.slot.producer.layers
-        height = self.sizes.get(view.slot.place.mid)
+        best = len(picture.heights) - 1
+        height = self.sizes.get(picture.slot.place.mid)
         if height is None:
-            return len(layers) - 1
+            return best
         if height <= 0:
             return -1
-        for n, layer in enumerate(layers):
-            if layer.size is not None and min(layer.size) >= _ENOUGH * height:
-                return n
-        return len(layers) - 1
+        enough = (n for n, one in enumerate(picture.heights) if one is not None and one >= _ENOUGH * height)
+        return next(enough, best)
 
-    def _tell(self) -> None:
+    def _tell(self, pictures: Sequence[Picture]) -> None:
         """Say what the viewer gets and why, when that has changed."""
         told: dict[str, Any] = {}
-        for view in self._views.values():
-            producer = view.slot.producer
-            if producer is None or view.slot.place.kind != "video" or view.slot.place.mid in self._own:
-                continue
-            shown = self.sizes.get(view.slot.place.mid) != 0
-            told[view.slot.place.mid] = {
-                "quality": view.wanted,
-                "of": len(producer.layers),
-                "paused": "bandwidth" if view.wanted is None and shown and not producer.paused else None,
+        for picture in pictures:
+            place, wanted = picture.slot.place, self._views[picture.slot.place.ssrc].wanted
+            starved = wanted is None and self.sizes.get(place.mid) != 0
+            told[place.mid] = {
+                "quality": wanted,
+                "of": len(picture.rates),
+                "paused": "bandwidth" if starved else None,
             }
         if told != self._told:
             self._told = told
             self._on_quality(told)
+
+    def on_moved(self) -> None:
+        """Send to where the viewer is now, and from a keyframe on: what was on its way is lost."""
+        for view in self._views.values():
+            if view.strand is not None:
+                view.strand.regroup()
+                if view.strand.layer is not None:
+                    view.strand.layer.request_keyframe()
 
     # What comes back
 
@@ -186,7 +163,7 @@ class SubscribeTransport(Transport):
             before = self.bandwidth.budget
             self.bandwidth.on_remb(report.bitrate, time.monotonic())
             if self.bandwidth.budget < before:
-                self.aim(self._own, self._ranks)  # too much already: not only with the next second
+                self.aim()  # too much already: not only with the next second
         elif isinstance(report, rtcp.ReportBlock):
             view = self._views.get(report.ssrc)
             if view is not None and view.slot.place.kind == "video":
@@ -224,6 +201,11 @@ class SubscribeTransport(Transport):
 
     # Time
 
+    def follow(self, programme: Programme, now: float) -> None:
+        """Once a second, with the stage as it is."""
+        self._programme = programme
+        self.tick(now)
+
     def tick(self, now: float) -> None:
         super().tick(now)
         self._nacked = self._keyframes = self._resent = 0
@@ -232,32 +214,36 @@ class SubscribeTransport(Transport):
         if self._lost:
             self.bandwidth.on_loss(max(self._lost), now)
             self._lost.clear()
-        self.aim(self._own, self._ranks)
-        reports = b"".join(view.sender_report() for view in self._views.values())
+        self.aim()
+        self._ticks += 1
+        if self._ticks < _YOUNG or self._ticks % 2:
+            self._report()
+
+    def _report(self) -> None:
+        """Tell the clocks of what is sent, for the lips to move with the words."""
+        slots = [*self._programme.voices, *(one.slot for one in self._programme.pictures)]
+        reports = b"".join(self._views[slot.place.ssrc].sender_report() for slot in slots)
         if reports:
             self.send_rtcp(reports)
 
-    def tick_fast(self, now: float) -> None:
-        """Every 20 ms: send a probe's part, of packets the viewer was sent before."""
+    def probe(self, now: float) -> bool:
+        """Every 20 ms: send a probe's part, of packets the viewer was sent before; say whether it goes on."""
         rate = self.bandwidth.probing
-        elapsed, self._probed_at = now - self._probed_at, now
-        if not rate or elapsed > _LONGEST_PAUSE:
-            self._owed = 0.0
-            return
-        self._owed += max(0.0, rate - self.bandwidth.sent) / 8 * elapsed
-        view = next(
-            (one for one in self._views.values() if one.slot.place.kind == "video" and one.strand), None
-        )
-        if view is None:
-            return
+        if not rate or not self.connected:
+            self._probed_at = None
+            return False
+        elapsed = now - self._probed_at if self._probed_at is not None else 0.0
+        self._probed_at = now
+        owed = max(0.0, rate - self.bandwidth.sent) / 8 * min(elapsed, _LONGEST_PAUSE)
+        pictures = (self._views[one.slot.place.ssrc] for one in self._programme.pictures)
+        view = next((one for one in pictures if one.strand is not None), None)
         for n in range(_MOST_PROBES):
-            if self._owed <= 0:
-                return
-            packet = view.recent(n)
-            if packet is None:
-                return
-            self._owed -= len(packet)
+            packet = view.recent(n) if view is not None and owed > 0 else None
+            if view is None or packet is None:
+                break
+            owed -= len(packet)
             self.send_rtp(self._wrap(view.slot.place, packet, packet[2] << 8 | packet[3]))
+        return True
 
 
 def _lines(place: Place, local: Sequence[str]) -> list[str]:

@@ -48,7 +48,6 @@ class Transport:
         self.malformed: Counter[str] = Counter()  # of the peer itself, in this second
         self.forged = 0  # of whoever writes its address on a datagram
         self.allowance = Allowance()
-        self.moved = False  # at another address since the room last aimed
         self._wiring = wiring
         self._on_state = on_state
         self._ice = IceLite(wiring.tag)
@@ -138,7 +137,7 @@ class Transport:
             if self.state == "disconnected":
                 self._change("connected")
             if before != self._ice.selected:
-                self.moved = True
+                self.on_moved()
         return reply
 
     def on_path_lost(self, path: Path) -> None:
@@ -146,7 +145,7 @@ class Transport:
         before = self._ice.selected
         self._ice.forget(path)
         if before != self._ice.selected:
-            self.moved = True
+            self.on_moved()
 
     def on_dtls(self, data: bytes) -> None:
         self._dtls.feed(data)
@@ -184,6 +183,9 @@ class Transport:
 
     def on_report(self, report: rtcp.Report) -> None:
         raise NotImplementedError
+
+    def on_moved(self) -> None:
+        """The peer is at another address."""
 
     def on_connected(self) -> None:
         """The keys are there."""

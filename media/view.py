@@ -19,15 +19,11 @@ class View:
         self.watcher = watcher
         self.shift: Shift = NONE
         self.since: int | None = None
-        self.strand: Strand | None = None
+        self.strand: Strand | None = None  # that of the quality which is watched now
+        self.quality: int | None = None
         self.wanted: int | None = None  # the quality to be watched, None for none
         self._first = 0  # the number of the first packet of what is watched now
         self._last: Numbers | None = None
-
-    @property
-    def quality(self) -> int | None:
-        """Return the index of what is watched now."""
-        return self.slot.strands.index(self.strand) if self.strand is not None else None
 
     def watch(self, wanted: int | None, *, hurry: bool = False) -> None:
         """Watch this quality from its next keyframe on, the old one until then; None stops at once.
@@ -76,7 +72,7 @@ class View:
         if self.strand is not None:
             self._last = self.strand.numbers(self.shift)
             self.strand.remove(self)
-            self.strand = None
+            self.strand = self.quality = None
 
     def enter(self, strand: Strand, entry: Entry) -> None:
         """Come over to a strand whose keyframe begins with this packet; its numbers follow the last ones."""
@@ -101,7 +97,7 @@ class View:
 
     def _go(self, strand: Strand, first: int, shift: Shift) -> None:
         self.shift = NONE if shift == NONE else shift
-        self.strand = strand
+        self.strand, self.quality = strand, self.slot.strands.index(strand)
         self._first = first & 0xFFFF
         strand.add(self)
 

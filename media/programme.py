@@ -1,0 +1,73 @@
+"""What is on the stage now, reckoned once for everybody who watches."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from media.allocation import NOMINAL
+from media.producer import Producer
+from media.slot import Slot
+
+_LEAST_SHARE = (
+    1 / 3
+)  # of what is usual, that a quality is taken to cost: a screen that stands still will move
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A place that shows something. The lowest rank is the first in importance.
+
+    By quality, the poorest first: bits per second, None when it cannot be had, and the shorter side in
+    pixels, None when it is not known.
+    """
+
+    slot: Slot
+    rank: int
+    rates: Sequence[float | None]
+    heights: Sequence[int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Programme:
+    """`sound` is what all voices together take, in bits per second."""
+
+    pictures: Sequence[Picture] = ()
+    voices: Sequence[Slot] = ()
+    sound: float = 0.0
+
+
+def programme(slots: Sequence[Slot], speaking: Sequence[str], now: float) -> Programme:
+    """Look over the stage. `speaking` are participants, the loudest first."""
+    pictures, voices, sound = [], [], 0.0
+    for n, slot in enumerate(slots):
+        producer = slot.producer
+        if producer is None or producer.paused:
+            continue
+        if slot.place.kind == "audio":
+            voices.append(slot)
+            sound += producer.layers[0].rate
+        else:
+            heights = [min(layer.size) if layer.size is not None else None for layer in producer.layers]
+            pictures.append(Picture(slot, _rank(n, slot, speaking), _rates(producer, now), heights))
+    return Programme(pictures, voices, sound)
+
+
+def _rank(n: int, slot: Slot, speaking: Sequence[str]) -> int:
+    """The screen, the teacher, who speaks, the rest."""
+    if slot.place.stage == "instructor":
+        return n
+    if slot.holder in speaking:
+        return 10 + speaking.index(slot.holder)
+    return 100 + n
+
+
+def _rates(producer: Producer, now: float) -> list[float | None]:
+    usual = NOMINAL[producer.source]
+    if len(producer.layers) == 1:
+        usual = usual[-1:]
+    rates = [
+        max(layer.rate, _LEAST_SHARE * usually) if layer.can_be_had(now) else None
+        for layer, usually in zip(producer.layers, usual, strict=False)
+    ]
+    if all(rate is None for rate in rates):
+        rates[0] = _LEAST_SHARE * usual[0]  # nothing has come yet: it will
+    return rates
