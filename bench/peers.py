@@ -51,6 +51,7 @@ class Peer:
         candidate = re.search(r"a=candidate:\S+ 1 udp \d+ (\S+) (\d+)", remote)
         assert candidate is not None
         self.socket.connect((candidate[1], int(candidate[2])))
+        self._remote = ufrag, password
         self.check(ufrag, password)
         self.dtls._set_role("client")
         algorithm, _, value = _of(remote, "fingerprint").partition(" ")
@@ -58,6 +59,10 @@ class Peer:
         assert self.dtls.state == "connected"
         self.dtls._task.cancel()
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL_BUFFER)
+
+    def check_again(self) -> None:
+        """Tell the worker that this side is still there."""
+        self.check(*self._remote)
 
     def check(self, ufrag: str, password: str) -> None:
         message = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)

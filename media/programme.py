@@ -28,11 +28,16 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Programme:
-    """`sound` is what all voices together take, in bits per second."""
+    """`sound` is what all voices together take, `best` the stage at its best, in bits per second.
+
+    Of two programmes with one `shape` the same places show the same qualities.
+    """
 
     pictures: Sequence[Picture] = ()
     voices: Sequence[Slot] = ()
     sound: float = 0.0
+    best: float = 0.0
+    shape: object = None
 
 
 def programme(slots: Sequence[Slot], speaking: Sequence[str], now: float) -> Programme:
@@ -48,7 +53,13 @@ def programme(slots: Sequence[Slot], speaking: Sequence[str], now: float) -> Pro
         else:
             heights = [min(layer.size) if layer.size is not None else None for layer in producer.layers]
             pictures.append(Picture(slot, _rank(n, slot, speaking), _rates(producer, now), heights))
-    return Programme(pictures, voices, sound)
+    best = sound + sum(max(rate or 0.0 for rate in one.rates) for one in pictures)
+    shape = [
+        (one.slot.holder, one.rank, [rate is None for rate in one.rates], one.heights) for one in pictures
+    ]
+    return Programme(
+        pictures, voices, sound, best, (shape, [(slot.place.mid, slot.holder) for slot in voices])
+    )
 
 
 def _rank(n: int, slot: Slot, speaking: Sequence[str]) -> int:

@@ -285,8 +285,7 @@ class Room:
     def view(self, participant: Participant, sizes: Mapping[str, int]) -> None:
         """Take how high, in pixels, a page shows each place; 0 is not at all."""
         if participant.subscribe is not None:
-            participant.subscribe.sizes = dict(sizes)
-            participant.subscribe.aim()
+            participant.subscribe.show(sizes)
 
     def _announce(self) -> None:
         """Aim anew, and tell of the stage, when it looks different."""

@@ -1,7 +1,7 @@
 """The connection a participant watches on: we offer every place of the stage, the client answers."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from media import rtcp
@@ -17,6 +17,7 @@ from media.view import View
 _NACKED_PER_SECOND = 200
 _KEYFRAMES_PER_SECOND = 2
 _RESENT, _RESENT_LEAST = 0.25, 10_000  # of the budget, and bytes in a second, sent again at most
+_AMPLE = 1.1
 _ENOUGH = 0.8  # of the height it is shown at
 _MOST_PROBES = 12  # packets in 20 ms
 _LONGEST_PAUSE = 0.1  # seconds of a probe that are made up for
@@ -39,7 +40,7 @@ class SubscribeTransport(Transport):
     ) -> None:
         super().__init__(wiring, on_state)
         self.bandwidth = Bandwidth()
-        self.sizes: dict[str, int] = {}  # by mid: how high, in pixels, the page shows it; 0 is not at all
+        self._sizes: dict[str, int] = {}
         self._slots = slots
         self._views = {slot.place.ssrc: View(slot, self) for slot in slots}
         self._viewer = viewer
@@ -48,6 +49,7 @@ class SubscribeTransport(Transport):
         self._on_quality = on_quality
         self._on_probe = on_probe
         self._told: dict[str, Any] = {}
+        self._settled: object = None  # the programme's shape for which all is decided
         self._version = 0
         self._rtx_sequence = dict.fromkeys((slot.place.rtx_ssrc for slot in slots), 0x0FFF)
         self._nacked = 0
@@ -86,6 +88,10 @@ class SubscribeTransport(Transport):
         if not self.connected:
             return
         now = time.monotonic()
+        if self._is_settled():
+            self.bandwidth.on_sent(self._programme.best)
+            self.bandwidth.tick(now, None)
+            return
         theirs = [one for one in self._programme.pictures if not self._is_own(one.slot)]
         link, sound = self.bandwidth, self._programme.sound
         found = allocate(link.budget - sound, [self._demand(picture) for picture in theirs])
@@ -101,6 +107,19 @@ class SubscribeTransport(Transport):
             if not self._is_own(slot):
                 self._views[slot.place.ssrc].watch(0)
         self._tell(theirs)
+        # Who has everything at its best goes on with it, without being reckoned each second.
+        best = all(found.qualities[one.slot.place.mid] == len(one.rates) - 1 for one in theirs)
+        self._settled = self._programme.shape if best else None
+
+    def _is_settled(self) -> bool:
+        ample = self.bandwidth.budget > _AMPLE * self._programme.best
+        return self._settled is not None and ample and self._settled == self._programme.shape
+
+    def show(self, sizes: Mapping[str, int]) -> None:
+        """Take how high, in pixels, the page shows each place by its mid; 0 is not at all."""
+        self._sizes = dict(sizes)
+        self._settled = None
+        self.aim()
 
     def _is_own(self, slot: Slot) -> bool:
         """Say whether the viewer stands there: nobody is sent themselves."""
@@ -117,7 +136,7 @@ class SubscribeTransport(Transport):
     def _most(self, picture: Picture) -> int:
         """Return the best quality worth sending for the size it is shown at; -1 when it is not shown."""
         best = len(picture.heights) - 1
-        height = self.sizes.get(picture.slot.place.mid)
+        height = self._sizes.get(picture.slot.place.mid)
         if height is None:
             return best
         if height <= 0:
@@ -130,7 +149,7 @@ class SubscribeTransport(Transport):
         told: dict[str, Any] = {}
         for picture in pictures:
             place, wanted = picture.slot.place, self._views[picture.slot.place.ssrc].wanted
-            starved = wanted is None and self.sizes.get(place.mid) != 0
+            starved = wanted is None and self._sizes.get(place.mid) != 0
             told[place.mid] = {
                 "quality": wanted,
                 "of": len(picture.rates),
