@@ -134,6 +134,8 @@ class StatusOut(Out):
 
 class IceServer(Out):
     urls: list[str]
+    username: str
+    credential: str
 
 
 class JoinOut(Out):
@@ -381,7 +383,7 @@ async def _admit(request: Request, admission: Admission) -> JoinOut:
         expires_in=admission.expires_in,
         slot=admission.slot,
         role="staff" if admission.is_staff else "student",
-        ice_servers=[],
+        ice_servers=[IceServer.model_validate(one) for one in request.services.relays.of(request.user.id)],
         session=await present_session(request, admission.session),
     )
 

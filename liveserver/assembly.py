@@ -34,6 +34,7 @@ from liveserver.services.polls import Polls
 from liveserver.services.portraits import Portraits
 from liveserver.services.profiles import Profiles
 from liveserver.services.progress import Progress
+from liveserver.services.relays import Relays
 from liveserver.services.scheduling import Scheduling
 from liveserver.services.seats import Seats
 from liveserver.services.statistics import Statistics
@@ -211,6 +212,7 @@ async def build_services(settings: Settings, running: Running, storage: Storage)
             portraits=portraits,
             profiles=Profiles(storage.database, hashing, throttle, portraits, storage.bus),
             progress=progress,
+            relays=Relays(settings.media.turn_urls, settings.media.turn_secret),
             scheduling=scheduling,
             seats=seats,
             statistics=Statistics(storage.database, attendance),

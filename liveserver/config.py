@@ -7,9 +7,17 @@ the values it needs.
 import ipaddress
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -77,7 +85,15 @@ class Media(Section):
     tcp_port: Port = 50000
     public_address: str = ""
     stun_server: str = ""
+    turn_urls: list[Annotated[str, Field(pattern=r"^turns?:[^\s@]+$")]] = []
+    turn_secret: str = Field(default="", repr=False)
     workers: Annotated[int, Field(ge=0, le=256)] = 0
+
+    @model_validator(mode="after")
+    def _relays_are_complete(self) -> Self:
+        if bool(self.turn_urls) != bool(self.turn_secret):
+            raise ValueError("turn_urls and turn_secret go together")
+        return self
 
     def worker_count(self) -> int:
         return self.workers or max(1, (os.cpu_count() or 1) - 1)

@@ -5,6 +5,7 @@ stands in the first line of each method.
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from typing import Any
 
 from liveserver.errors import Forbidden, NotFound, TokenInvalid
@@ -37,7 +38,8 @@ class ClassroomDoor:
         """Offer the stage."""
         worker = self._rooms.worker(member.room)
         result = await asked(worker.subscribe(member.room, member.name, restart=payload.restart))
-        return {"sdp": result["sdp"], "id": result["id"]}
+        relays = [asdict(relay) for relay in self._services.relays.of(member.seat.user_id)]
+        return {"sdp": result["sdp"], "id": result["id"], "iceServers": relays}
 
     async def answer(self, member: Member, payload: events.Answer) -> Reply:
         await asked(self._rooms.worker(member.room).answer(member.room, member.name, payload.sdp))

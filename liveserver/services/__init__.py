@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from liveserver.services.portraits import Portraits
     from liveserver.services.profiles import Profiles
     from liveserver.services.progress import Progress
+    from liveserver.services.relays import Relays
     from liveserver.services.scheduling import Scheduling
     from liveserver.services.seats import Seats
     from liveserver.services.statistics import Statistics
@@ -51,6 +52,7 @@ class Services:
     portraits: "Portraits"
     profiles: "Profiles"
     progress: "Progress"
+    relays: "Relays"
     scheduling: "Scheduling"
     seats: "Seats"
     statistics: "Statistics"

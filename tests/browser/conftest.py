@@ -21,6 +21,28 @@ async def browser() -> AsyncIterator[Browser]:
         await running.close()
 
 
+async def signed_in(
+    browser: Browser,
+    product: Product,
+    email: str,
+    *,
+    process: int = 0,
+    language: str = "en",
+    width: int = 1280,
+) -> Page:
+    """Open a page in a context of its own and sign in."""
+    context = await browser.new_context(
+        permissions=["camera", "microphone"], locale=language, viewport={"width": width, "height": 800}
+    )
+    page = await context.new_page()
+    await page.goto(product.url(process) + "/sign-in")
+    await page.fill("input[type=email]", email)
+    await page.fill("input[type=password]", PASSWORD)
+    await page.click("button[type=submit]")
+    await page.wait_for_url("**/classes")
+    return page
+
+
 @pytest.fixture
 async def open_page(browser: Browser, product: Product) -> AsyncIterator[OpenPage]:
     """A page of somebody who is signed in, in a browser context of their own; a fault fails the test.
@@ -35,20 +57,10 @@ async def open_page(browser: Browser, product: Product) -> AsyncIterator[OpenPag
             faults.append(message.text)
 
     async def open_one(email: str, *, process: int = 0, language: str = "en", width: int = 1280) -> Page:
-        context = await browser.new_context(
-            permissions=["camera", "microphone"],
-            locale=language,
-            viewport={"width": width, "height": 800},
-        )
-        contexts.append(context)
-        page = await context.new_page()
+        page = await signed_in(browser, product, email, process=process, language=language, width=width)
+        contexts.append(page.context)
         page.on("pageerror", lambda error: faults.append(f"{email}: {error}"))
         page.on("console", blocked)
-        await page.goto(product.url(process) + "/sign-in")
-        await page.fill("input[type=email]", email)
-        await page.fill("input[type=password]", PASSWORD)
-        await page.click("button[type=submit]")
-        await page.wait_for_url("**/classes")
         return page
 
     yield open_one

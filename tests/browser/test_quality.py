@@ -1,15 +1,26 @@
 """Each viewer gets what their link carries and their page shows, and nobody pays for another's."""
 
 import asyncio
+import json
+from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Page
+import aiohttp
+from playwright.async_api import Browser, Page
 
-from tests.browser.conftest import OpenPage
+from media.worker import advertised
+from tests.browser.conftest import OpenPage, signed_in
 from tests.browser.links import relayed
+from tests.browser.turn import turn
 from tests.builders import School
+from tests.product import Product
 
-CAMERA = "1"
+_RELAY_ONLY = """
+const Real = RTCPeerConnection;
+window.RTCPeerConnection = class extends Real {
+  constructor(configuration) { super({ ...configuration, iceTransportPolicy: 'relay' }); }
+};
+"""
 _SEEN = """async () => {
   const seen = {};
   ((await window.liveserverClass.stats()) ?? new Map()).forEach((one) => {
@@ -118,3 +129,27 @@ async def test_media_goes_on_from_another_network(school: School, open_page: Ope
             raise AssertionError("no picture from the new address")
         status = (await school.call("GET", f"/api/live-sessions/{session}/status", student)).body
         assert status["mine"]["state"] == "seated"
+
+
+async def test_a_class_comes_over_the_operators_turn_server(browser: Browser, tmp_path: Path) -> None:
+    """Every way but the relay's is forbidden to the browser, as on a network that lets nothing else out."""
+    host = advertised("", "0.0.0.0")[0]
+    with turn(tmp_path, host, "north") as url:
+        settings = {"LIVE_MEDIA__TURN_URLS": json.dumps([url]), "LIVE_MEDIA__TURN_SECRET": "north"}
+        with Product(tmp_path / "state", settings=settings) as product:
+            async with aiohttp.ClientSession() as client:
+                school = await School.open(product, client)
+                teacher, student = await school.register("instructor"), await school.register()
+                course = await school.course(teacher)
+                await school.enroll([student], course)
+                session = await school.session(teacher, course, seats=1)
+                pages = []
+                for who, button in ((teacher, "Enter the class"), (student, "Join the class")):
+                    page = await signed_in(browser, product, who.email)
+                    await page.add_init_script(_RELAY_ONLY)
+                    await _enter(page, school, session, button)
+                    pages.append(page)
+                await _until(pages[1], 2, 30)
+                for page in pages:
+                    await page.context.close()
+                await school.close()

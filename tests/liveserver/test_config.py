@@ -1,11 +1,17 @@
 """Settings: every one is in config.toml with its default, and a misspelt one stops the server."""
 
+import base64
+import hmac
+import time
 import tomllib
+from uuid import UUID
 
 import pytest
 from pydantic import BaseModel
 
 from liveserver import config
+from liveserver.models.ids import UserId
+from liveserver.services.relays import Relays
 from tests.product import ROOT
 
 
@@ -61,3 +67,15 @@ def test_a_wrong_setting_stops_the_server_and_is_named(
 def test_secrets_do_not_show_in_a_printed_setting() -> None:
     settings = config.Settings(auth=config.Auth(secret="hush"), s3=config.S3(secret_key="hush"))
     assert "hush" not in repr(settings)
+
+
+def test_turn_credentials_are_those_coturn_reckons() -> None:
+    """The form of draft-uberti-behave-turn-rest-00: HMAC-SHA1 over `expiry:user`."""
+    user = UserId(UUID("0199b1c2-0000-7000-8000-000000000000"))
+    (relay,) = Relays(["turn:turn.example:3478"], "north").of(user)
+    expiry, _, name = relay.username.partition(":")
+    assert name == str(user)
+    assert 590 <= int(expiry) - time.time() <= 601
+    digest = hmac.new(b"north", relay.username.encode(), "sha1").digest()
+    assert base64.b64decode(relay.credential) == digest
+    assert Relays([], "").of(user) == []

@@ -3124,6 +3124,10 @@ export interface components {
         IceServer: {
             /** Urls */
             urls: string[];
+            /** Username */
+            username: string;
+            /** Credential */
+            credential: string;
         };
         /**
          * JoinOut

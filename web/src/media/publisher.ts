@@ -33,7 +33,7 @@ export class Publisher {
   private readonly sending = new Map<Source, RTCRtpTransceiver>();
 
   constructor(
-    private readonly iceServers: RTCIceServer[],
+    private readonly iceServers: () => RTCIceServer[],
     private readonly onFailed: () => void,
   ) {}
 
@@ -76,6 +76,7 @@ export class Publisher {
   async negotiate(socket: ClassroomSocket, restart = false): Promise<void> {
     const pc = this.pc;
     if (!pc) return;
+    if (restart) pc.setConfiguration({ ...pc.getConfiguration(), iceServers: this.iceServers() });
     await this.step(pc.createOffer({ iceRestart: restart }).then((o) => pc.setLocalDescription(o)));
     const sources: Record<string, Source> = {};
     for (const [source, transceiver] of this.sending)
@@ -114,7 +115,7 @@ export class Publisher {
 
   private connection(): RTCPeerConnection {
     if (this.pc) return this.pc;
-    const pc = new RTCPeerConnection({ iceServers: this.iceServers, bundlePolicy: "max-bundle" });
+    const pc = new RTCPeerConnection({ iceServers: this.iceServers(), bundlePolicy: "max-bundle" });
     pc.addEventListener("connectionstatechange", () => {
       if (pc.connectionState === "failed") this.onFailed();
     });

@@ -1,6 +1,12 @@
 import type { ClassroomSocket } from "../signaling/socket";
 import { ConnectionClosed } from "./publisher";
 
+interface Offered {
+  id: number;
+  sdp: string;
+  iceServers: RTCIceServer[];
+}
+
 export type LinkState = "connecting" | "connected" | "disconnected" | "failed";
 
 /** The connection we watch on: the server offers every place of the stage once, and fills them. */
@@ -8,12 +14,13 @@ export class Subscriber {
   id: number | null = null;
   /** Tracks by section; a place keeps its track whoever stands there. */
   readonly tracks = new Map<string, MediaStreamTrack>();
+  /** The operator's TURN server, as the server last told it. */
+  iceServers: RTCIceServer[] = [];
   private pc: RTCPeerConnection | null = null;
   private abandon: () => void = () => undefined;
   private abandoned: Promise<never> = new Promise(() => undefined);
 
   constructor(
-    private readonly iceServers: RTCIceServer[],
     private readonly onTracks: () => void,
     private readonly onState: (state: LinkState) => void,
   ) {}
@@ -21,7 +28,7 @@ export class Subscriber {
   /** Watch over a new connection. */
   async open(socket: ClassroomSocket): Promise<void> {
     this.close();
-    const pc = new RTCPeerConnection({ iceServers: this.iceServers, bundlePolicy: "max-bundle" });
+    const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
     this.pc = pc;
     this.abandoned = new Promise((_, reject) => {
       this.abandon = () => {
@@ -50,8 +57,10 @@ export class Subscriber {
     pc: RTCPeerConnection,
     restart: boolean,
   ): Promise<void> {
-    const offer = await socket.ask<{ id: number; sdp: string }>("media.subscribe", { restart });
+    const offer = await socket.ask<Offered>("media.subscribe", { restart });
     if (this.pc !== pc) throw new ConnectionClosed();
+    this.iceServers = offer.iceServers;
+    pc.setConfiguration({ ...pc.getConfiguration(), iceServers: offer.iceServers });
     this.id = offer.id;
     const answered = pc
       .setRemoteDescription({ type: "offer", sdp: offer.sdp })

@@ -42,7 +42,6 @@ export class ClassMedia {
     private readonly notify: (notice: MediaNotice) => void,
   ) {
     this.subscriber = new Subscriber(
-      [],
       () => {
         this.set({ tracks: new Map(this.subscriber.tracks) });
       },
@@ -52,9 +51,12 @@ export class ClassMedia {
         if (link === "failed" || link === "disconnected") this.findNewPath();
       },
     );
-    this.publisher = new Publisher([], () => {
-      void this.negotiating((socket) => this.publisher.negotiate(socket, true));
-    });
+    this.publisher = new Publisher(
+      () => this.subscriber.iceServers,
+      () => {
+        void this.negotiating((socket) => this.publisher.negotiate(socket, true));
+      },
+    );
     document.addEventListener("visibilitychange", this.tellSizes);
   }
 
