@@ -64,14 +64,14 @@ class Relay:
 
             def back(answer: bytes, _worker: Address) -> None:
                 if front is not None:
-                    self._pass(self.down, answer, lambda: front.sendto(answer, client))
+                    self._pass(self.down, answer, lambda: _send(front, answer, client))
 
             side, _ = await loop.create_datagram_endpoint(
                 lambda: _Side(back), local_addr=(self._target[0], 0), remote_addr=self._target
             )
             self._behind[client] = side
         out = side
-        self._pass(self.up, data, lambda: None if out.is_closing() else out.sendto(data))
+        self._pass(self.up, data, lambda: _send(out, data, None))
 
     def _pass(self, link: Link, data: bytes, send: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
@@ -89,6 +89,11 @@ class Relay:
             self._free_at[id(link)] = at
         at += link.delay + self._chance.random() * link.jitter
         loop.call_at(at, send)
+
+
+def _send(side: asyncio.DatagramTransport, data: bytes, address: Address | None) -> None:
+    if not side.is_closing():
+        side.sendto(data, address)
 
 
 class _Side(asyncio.DatagramProtocol):

@@ -22,7 +22,7 @@ AUDIO_CLOCK, VIDEO_CLOCK = 48_000, 90_000
 class Sink(Protocol):
     """Where a layer's packets go."""
 
-    def forward(self, payload: bytes, marker: int, sequence: int, timestamp: int) -> None: ...
+    def forward(self, payload: bytes, marker: int, sequence: int, timestamp: int, *, red: bool) -> None: ...
     def resync(self) -> None: ...
 
 
@@ -36,6 +36,7 @@ class Layer:
         kind: str,
         payload_type: int,
         rtx_payload_type: int | None,
+        red_payload_type: int | None,
         sink: Sink,
         send_rtcp: Callable[[bytes], None],
         on_asked: Callable[[int], None],
@@ -43,6 +44,7 @@ class Layer:
         self.rid = rid
         self.payload_type = payload_type
         self.rtx_payload_type = rtx_payload_type
+        self.red_payload_type = red_payload_type
         self.ssrc: int | None = None
         self.paused = False
         self.packets = 0
@@ -69,9 +71,19 @@ class Layer:
 
     # What comes in
 
-    def on_rtp(self, payload: bytes, marker: int, sequence: int, timestamp: int, now: float) -> None:
+    def on_rtp(
+        self,
+        payload: bytes,
+        marker: int,
+        sequence: int,
+        timestamp: int,
+        now: float,
+        *,
+        red: bool = False,
+    ) -> None:
+        """Take a packet; `red` sound has older frames with it."""
         self._reception.note(sequence, timestamp, now)
-        self._take(payload, marker, sequence, timestamp, now)
+        self._take(payload, marker, sequence, timestamp, now, red=red)
 
     def on_rtx(self, payload: bytes, marker: int, timestamp: int, now: float) -> None:
         """A retransmission (RFC 4588). Browsers also probe bandwidth with it: empty, or seen before.
@@ -80,9 +92,11 @@ class Layer:
         """
         if self._missing is not None and len(payload) > 2:
             sequence = payload[0] << 8 | payload[1]
-            self._take(payload[2:], marker, sequence, timestamp, now)
+            self._take(payload[2:], marker, sequence, timestamp, now, red=False)
 
-    def _take(self, payload: bytes, marker: int, sequence: int, timestamp: int, now: float) -> None:
+    def _take(
+        self, payload: bytes, marker: int, sequence: int, timestamp: int, now: float, *, red: bool
+    ) -> None:
         missing = self._missing
         if missing is not None:
             if not missing.received(sequence, now):
@@ -95,7 +109,7 @@ class Layer:
         self._octets += len(payload)
         self._heard_at = now
         if payload and not self.paused:
-            self._sink.forward(payload, marker, sequence, timestamp)
+            self._sink.forward(payload, marker, sequence, timestamp, red=red)
 
     def on_sender_report(self, report: rtcp.SenderReport, now: float) -> None:
         self.report, self._report_at = report, now

@@ -18,7 +18,7 @@ from media.rtp import (
     payload_bounds,
 )
 from media.sdp import Codec, Description, Section, write
-from media.slot import Slot
+from media.slot import PAYLOAD_TYPES, Slot
 from media.transport import Transport, Wiring
 
 _MOST_SSRCS = 16
@@ -103,6 +103,7 @@ class PublishTransport(Transport):
             kind=section.kind,
             payload_type=codec.payload_type,
             rtx_payload_type=codec.rtx_payload_type,
+            red_payload_type=_red(section, codec),
             rids=_rids(section),
             stand=slot,
             send_rtcp=self.send_rtcp,
@@ -167,6 +168,13 @@ class PublishTransport(Transport):
         lines = [f"a=rtpmap:{codec.payload_type} {_encoding(codec)}"]
         if section.kind == "audio":
             lines.append(f"a=fmtp:{codec.payload_type} minptime=10;useinbandfec=1;usedtx=1")
+            red = _red(section, codec)
+            if red is not None:  # named first: it is what is sent
+                types = f"{red} {types}"
+                lines += [
+                    f"a=rtpmap:{red} red/48000/2",
+                    f"a=fmtp:{red} {codec.payload_type}/{codec.payload_type}",
+                ]
         else:
             # Chrome starts at 300 kb/s and climbs for half a minute unless told where to begin.
             lines.append(f"a=fmtp:{codec.payload_type} x-google-start-bitrate=900")
@@ -236,11 +244,13 @@ class PublishTransport(Transport):
         payload = bytes(view[begin:end])
         payload_type = second & 0x7F
         rtx = ssrc in self._rtx
-        if payload_type == layer.payload_type and not rtx:
+        if payload_type in {layer.payload_type, layer.red_payload_type} and not rtx:
             level = found.get(self._extensions.get(URI_AUDIO_LEVEL, 0))
             if level:
                 self._owners[layer].level = level[0] & 0x7F
-            layer.on_rtp(payload, second & 0x80, sequence, timestamp, now)
+            layer.on_rtp(
+                payload, second & 0x80, sequence, timestamp, now, red=payload_type != layer.payload_type
+            )
         elif rtx and payload_type == layer.rtx_payload_type:
             layer.on_rtx(payload, second & 0x80, timestamp, now)
 
@@ -257,7 +267,7 @@ class PublishTransport(Transport):
         layer = (
             producer.layer_of(said(URI_RID) or said(URI_REPAIRED_RID)) if simulcast else producer.layers[0]
         )
-        if layer is not None and payload_type == layer.payload_type:
+        if layer is not None and payload_type in {layer.payload_type, layer.red_payload_type}:
             self._name(int.from_bytes(ssrc, "big"), layer)
         elif layer is not None and payload_type == layer.rtx_payload_type:
             self._name_rtx(ssrc, layer)
@@ -304,6 +314,13 @@ def _usable(section: Section) -> Codec | None:
     """Return the codec we take of a section, None when it must be rejected."""
     wanted = _CODECS.get(section.kind)
     return section.codec(wanted) if wanted is not None and not section.rejected else None
+
+
+def _red(section: Section, codec: Codec) -> int | None:
+    """Return the payload type of sound with older frames, whose headers name the type we tell viewers."""
+    red = section.codec("red")
+    fits = section.kind == "audio" and codec.payload_type == PAYLOAD_TYPES["audio"]
+    return red.payload_type if fits and red is not None and red.clock_rate == codec.clock_rate else None
 
 
 def _rids(section: Section) -> Sequence[str]:

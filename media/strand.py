@@ -13,6 +13,8 @@ from typing import Protocol
 
 from media import vp8
 from media.layer import AUDIO_CLOCK, VIDEO_CLOCK, Layer
+from media.red import PAYLOAD_TYPE as RED
+from media.red import primary
 from media.rtp import HEADER, send_time
 from media.sender import Sender, Target
 
@@ -62,6 +64,7 @@ class Viewing(Protocol):
 
     shift: Shift
     since: int | None  # the first of the strand's packets that is theirs
+    plain: bool  # without the older frames that sound may carry
 
     @property
     def watcher(self) -> Watcher: ...
@@ -71,6 +74,7 @@ class Viewing(Protocol):
 @dataclass(slots=True)
 class _Audience:
     shift: Shift
+    plain: bool
     targets: list[Target] = field(default_factory=list)
     others: list[Watcher] = field(default_factory=list)  # who are not reached by UDP
     since: int | None = None
@@ -146,11 +150,12 @@ class Strand:
 
     def _grouped(self) -> list[_Audience]:
         if self._audiences is None:
-            groups: dict[Shift, _Audience] = {}
+            groups: dict[tuple[Shift, bool], _Audience] = {}
             for view in self._members:
-                audience = groups.get(view.shift)
+                key = view.shift, view.plain
+                audience = groups.get(key)
                 if audience is None:
-                    audience = groups[view.shift] = _Audience(view.shift)
+                    audience = groups[key] = _Audience(*key)
                 target = view.watcher.target()
                 if target is not None:
                     audience.targets.append(target)
@@ -164,7 +169,9 @@ class Strand:
 
     # The way of a packet
 
-    def forward(self, payload: bytes, marker: int, sequence: int, timestamp: int) -> None:
+    def forward(
+        self, payload: bytes, marker: int, sequence: int, timestamp: int, *, red: bool = False
+    ) -> None:
         """Give one packet of the layer to every viewer."""
         out = (sequence + self._add_sequence) & 0xFFFF
         if _LONGEST_GAP < (out - self._last_sequence) & 0xFFFF < 0x8000:
@@ -179,7 +186,7 @@ class Strand:
         stamp = (timestamp + self._add_timestamp) & 0xFFFFFFFF
         if self._video:
             payload = self._vp8.rewrite(payload)
-        entry = (marker | self._payload_type, out, stamp, payload)
+        entry = (marker | (RED if red else self._payload_type), out, stamp, payload)
         if self.waiting and vp8.is_keyframe(payload):
             self._admit(entry)
         if (out - self._last_sequence) & 0xFFFF < 0x8000:
@@ -227,7 +234,7 @@ class Strand:
             entries: Sequence[Entry] = burst
             if audience.since is not None:
                 entries = self._theirs(burst, audience)
-            packets = [self._packet(entry, audience.shift, stamp) for entry in entries]
+            packets = [self._packet(entry, audience.shift, stamp, plain=audience.plain) for entry in entries]
             if audience.targets:
                 self._sender.burst(packets, audience.targets)
             for watcher in audience.others:
@@ -242,8 +249,10 @@ class Strand:
             audience.since = None
         return [entry for entry in burst if (entry[1] - first) & 0xFFFF < 0x8000]
 
-    def _packet(self, entry: Entry, shift: Shift, stamp: bytes) -> bytes:
+    def _packet(self, entry: Entry, shift: Shift, stamp: bytes, *, plain: bool) -> bytes:
         kind, sequence, timestamp, payload = entry
+        if plain and kind & 0x7F == RED:
+            kind, payload = kind & 0x80 | self._payload_type, primary(payload)
         if shift is not NONE:
             sequence = (sequence + shift.sequence) & 0xFFFF
             timestamp = (timestamp + shift.timestamp) & 0xFFFFFFFF
@@ -277,7 +286,7 @@ class Strand:
         entry = self._ring[sequence % _RING] if self._ring else None
         if entry is None or entry[1] != sequence:
             return None
-        return self._packet(entry, shift, send_time(time.monotonic()))
+        return self._packet(entry, shift, send_time(time.monotonic()), plain=False)
 
     def numbers(self, shift: Shift) -> Numbers:
         """Return the last that an audience of that shift was sent."""

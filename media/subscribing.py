@@ -8,6 +8,7 @@ from media import rtcp
 from media.allocation import Demand, allocate
 from media.bandwidth import Bandwidth
 from media.programme import Picture, Programme
+from media.red import PAYLOAD_TYPE as RED
 from media.rtp import HEADER_SIZE, SEND_TIME, SEND_TIME_SIZE, URI_SEND_TIME
 from media.sdp import Description, write
 from media.slot import PAYLOAD_TYPES, RTX_PAYLOAD_TYPE, Place, Slot
@@ -16,7 +17,8 @@ from media.view import View
 
 _NACKED_PER_SECOND = 200
 _KEYFRAMES_PER_SECOND = 2
-_RESENT, _RESENT_LEAST = 0.25, 10_000  # of the budget, and bytes in a second, sent again at most
+_RESENT, _RESENT_FULL, _RESENT_LEAST = 0.6, 0.15, 10_000  # of the budget, and bytes, in a second
+_LOSSY_FROM, _LOSSY_UNTIL = 0.01, 0.003  # loss from which on sound carries older frames, and until when
 _AMPLE = 1.1
 _ENOUGH = 0.8  # of the height it is shown at
 _MOST_PROBES = 12  # packets in 20 ms
@@ -44,6 +46,8 @@ class SubscribeTransport(Transport):
         self._slots = slots
         self._views = {slot.place.ssrc: View(slot, self) for slot in slots}
         self._viewer = viewer
+        self._takes_red = False
+        self._is_lossy = False
         self._programme = Programme()
         self._on_ready = on_ready
         self._on_quality = on_quality
@@ -70,6 +74,7 @@ class SubscribeTransport(Transport):
 
     def accept(self, answer: Description) -> None:
         """Take the client's answer and begin the handshake. Raises NewPeerCertificate."""
+        self._takes_red = any(one.codec("red") is not None for one in answer.sections)
         self.connect(answer, server=answer.setup != "passive")
 
     def on_connected(self) -> None:
@@ -105,7 +110,9 @@ class SubscribeTransport(Transport):
             self._views[place.ssrc].watch(found.qualities[place.mid], hurry=hurry)
         for slot in self._programme.voices:
             if not self._is_own(slot):
-                self._views[slot.place.ssrc].watch(0)
+                view = self._views[slot.place.ssrc]
+                view.carry(plain=not (self._takes_red and self._is_lossy))
+                view.watch(0)
         self._tell(theirs)
         # Who has everything at its best goes on with it, without being reckoned each second.
         best = all(found.qualities[one.slot.place.mid] == len(one.rates) - 1 for one in theirs)
@@ -185,22 +192,28 @@ class SubscribeTransport(Transport):
                 self.aim()  # too much already: not only with the next second
         elif isinstance(report, rtcp.ReportBlock):
             view = self._views.get(report.ssrc)
-            if view is not None and view.slot.place.kind == "video":
+            if view is not None:
                 self._lost.append(report.fraction / 256)
 
     def _resend(self, nack: rtcp.Nack) -> None:
         view = self._views.get(nack.media_ssrc)
         if view is None:
             return
+        now = time.monotonic()
         for sequence in nack.sequences:
             self._nacked += 1
             if self._nacked > _NACKED_PER_SECOND:
                 return
             packet = view.again(sequence)
-            if packet is not None and self._resent < max(_RESENT_LEAST, _RESENT * self.bandwidth.budget / 8):
+            if packet is not None and self._resent < self._may_resend(now):
                 self._resent += len(packet)
                 self._wiring.mux.sent_again += 1
                 self.send_rtp(self._wrap(view.slot.place, packet, sequence))
+
+    def _may_resend(self, now: float) -> float:
+        """Return how many bytes may be sent again in a second: few over a link that is full."""
+        share = _RESENT_FULL if self.bandwidth.is_overloaded(now) else _RESENT
+        return max(_RESENT_LEAST, share * self.bandwidth.budget / 8)
 
     def _wrap(self, place: Place, packet: bytes, sequence: int) -> bytes:
         """Return the retransmission (RFC 4588): an own stream, the first number in front."""
@@ -233,6 +246,9 @@ class SubscribeTransport(Transport):
         if self._lost:
             self.bandwidth.on_loss(max(self._lost), now)
             self._lost.clear()
+            lossy = self.bandwidth.loss > (_LOSSY_UNTIL if self._is_lossy else _LOSSY_FROM)
+            if lossy != self._is_lossy:
+                self._is_lossy, self._settled = lossy, None
         self.aim()
         self._ticks += 1
         if self._ticks < _YOUNG or self._ticks % 2:
@@ -267,9 +283,9 @@ class SubscribeTransport(Transport):
 
 def _lines(place: Place, local: Sequence[str]) -> list[str]:
     payload_type = PAYLOAD_TYPES[place.kind]
+    second = RTX_PAYLOAD_TYPE if place.kind == "video" else RED
     lines = [
-        f"m={place.kind} 9 UDP/TLS/RTP/SAVPF {payload_type}"
-        + (f" {RTX_PAYLOAD_TYPE}" if place.kind == "video" else ""),
+        f"m={place.kind} 9 UDP/TLS/RTP/SAVPF {payload_type} {second}",
         "c=IN IP4 0.0.0.0",
         f"a=mid:{place.mid}",
         "a=rtcp-mux",
@@ -282,6 +298,8 @@ def _lines(place: Place, local: Sequence[str]) -> list[str]:
         lines += [
             f"a=rtpmap:{payload_type} opus/48000/2",
             f"a=fmtp:{payload_type} minptime=10;useinbandfec=1",
+            f"a=rtpmap:{RED} red/48000/2",
+            f"a=fmtp:{RED} {payload_type}/{payload_type}",
             f"a=ssrc:{place.ssrc} cname:{place.stream}",
         ]
         return lines

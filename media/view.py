@@ -19,6 +19,7 @@ class View:
         self.watcher = watcher
         self.shift: Shift = NONE
         self.since: int | None = None
+        self.plain = True
         self.strand: Strand | None = None  # that of the quality which is watched now
         self.quality: int | None = None
         self.wanted: int | None = None  # the quality to be watched, None for none
@@ -60,6 +61,13 @@ class View:
             if strand.layer is not None and strand.layer.arrives(now):
                 return strand
         return self.slot.strands[wanted]
+
+    def carry(self, *, plain: bool) -> None:
+        """Have sound without the older frames it may carry, or with them."""
+        if plain != self.plain:
+            self.plain = plain
+            if self.strand is not None:
+                self.strand.regroup()
 
     def stop(self) -> None:
         """Be sent nothing more: no packet after this call."""

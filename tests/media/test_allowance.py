@@ -91,6 +91,7 @@ class _Viewer:
 
     shift = NONE
     since: int | None = None
+    plain = True
 
     @property
     def watcher(self) -> Any:
@@ -128,6 +129,7 @@ async def test_retransmitted_audio_is_not_taken() -> None:
         kind="audio",
         payload_type=111,
         rtx_payload_type=112,
+        red_payload_type=None,
         rids=(),
         stand=slot,
         send_rtcp=lambda _packet: None,

@@ -1,0 +1,195 @@
+"""How a class looks over bad links: a real browser behind a relay that loses and delays, the same each time.
+
+    python -m bench.links [--seconds 60] [loss] [slow] [join]
+
+loss    5 % lost both ways, 50 ms late, up to 20 ms of jitter: share of frozen time and of concealed sound
+slow    one viewer of two is cut to 300 kb/s for a while: how soon it is steady, back, and what the other lost
+join    thirty times into a running class: from the answer of `join` to the first decoded frame
+"""
+
+import argparse
+import asyncio
+import json
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from playwright.async_api import Browser, Page, async_playwright
+
+from tests.browser import chromium
+from tests.browser.conftest import signed_in
+from tests.browser.links import relayed
+from tests.builders import Person, School
+from tests.product import Product
+
+RESULTS = Path(__file__).parent / "results"
+_SEEN = """async () => {
+  const seen = { at: performance.now() };
+  ((await window.liveserverClass?.stats()) ?? new Map()).forEach((one) => {
+    if (one.type !== 'inbound-rtp' || !one.packetsReceived) return;
+    if (one.mid === '1')
+      Object.assign(seen, { height: one.frameHeight, decoded: one.framesDecoded, keys: one.keyFramesDecoded,
+        frozen: one.totalFreezesDuration, again: one.retransmittedPacketsReceived ?? 0,
+        asked: one.nackCount, pictures: one.pliCount });
+    if (one.mid === '2')
+      Object.assign(seen, { samples: one.totalSamplesReceived, concealed: one.concealedSamples,
+        silent: one.silentConcealedSamples, soundLost: one.packetsLost });
+  });
+  return seen;
+}"""
+_FIRST_FRAME = """() => new Promise((done) => {
+  const look = () => {
+    const video = document.querySelector('figure video');
+    if (!video || !video.requestVideoFrameCallback) return requestAnimationFrame(look);
+    video.requestVideoFrameCallback(() => done(performance.now()));
+  };
+  look();
+})"""
+
+
+class Class:
+    """A running class with a teacher's camera and microphone, and students to come."""
+
+    def __init__(self, school: School, browser: Browser, session: str, students: list[Person]) -> None:
+        self.school, self.browser, self.session, self.students = school, browser, session, students
+
+    async def page(self, who: Person) -> Page:
+        return await signed_in(self.browser, self.school.product, who.email)
+
+    async def enter(self, page: Page, button: str = "Join the class") -> None:
+        await page.goto(f"{self.school.product.url()}/classes/{self.session}")
+        await page.get_by_role("button", name=button).click()
+
+
+@asynccontextmanager
+async def held_class(students: int) -> AsyncIterator[Class]:
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+        Product(Path(folder) / "state") as product,
+    ):
+        async with aiohttp.ClientSession() as client, async_playwright() as playwright:
+            browser = await playwright.chromium.launch(
+                executable_path=chromium.find(), args=chromium.FLAGS, ignore_default_args=["--headless"]
+            )
+            school = await School.open(product, client)
+            teacher = await school.register("instructor")
+            people = [await school.register() for _ in range(students)]
+            course = await school.course(teacher)
+            await school.enroll(people, course)
+            session = await school.session(teacher, course, seats=students)
+            held = Class(school, browser, session, people)
+            await held.enter(await held.page(teacher), "Enter the class")
+            yield held
+            await school.close()
+            await browser.close()
+
+
+async def _height(page: Page, height: int, seconds: float) -> float:
+    """Wait until the teacher's picture is so high; return after how many seconds."""
+    began = time.monotonic()
+    while time.monotonic() - began < seconds:
+        if (await page.evaluate(_SEEN)).get("height") == height:
+            return time.monotonic() - began
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"never {height} pixels high")
+
+
+async def loss(seconds: float) -> dict[str, Any]:
+    async with held_class(1) as held:
+        page = await held.page(held.students[0])
+        async with relayed(page, held.school.product) as relay:
+            await held.enter(page)
+            await _height(page, 720, 30)
+            for link in (relay.down, relay.up):
+                link.loss, link.delay, link.jitter = 0.05, 0.05, 0.02
+            await asyncio.sleep(5)
+            before = await page.evaluate(_SEEN)
+            await asyncio.sleep(seconds)
+            after = await page.evaluate(_SEEN)
+    passed = (after["at"] - before["at"]) / 1000
+    heard = after["samples"] - before["samples"]
+    return {
+        "frozen, % of the time (target <= 2)": 100 * (after["frozen"] - before["frozen"]) / passed,
+        "sound concealed, % (target <= 3)": 100 * (after["concealed"] - before["concealed"]) / heard,
+        "frames a second": (after["decoded"] - before["decoded"]) / passed,
+        "height, pixels": after["height"],
+        "packets sent again": after["again"] - before["again"],
+    }
+
+
+async def slow(_seconds: float) -> dict[str, Any]:
+    async with held_class(2) as held:
+        pages = [await held.page(one) for one in held.students]
+        async with relayed(pages[0], held.school.product) as relay:
+            for page in pages:
+                await held.enter(page)
+            for page in pages:
+                await _height(page, 720, 30)
+            before = [await page.evaluate(_SEEN) for page in pages]
+            relay.down.rate = 300_000
+            steady = await _height(pages[0], 180, 15)
+            await asyncio.sleep(10)
+            relay.down.rate = None
+            back = await _height(pages[0], 720, 40)
+            after = [await page.evaluate(_SEEN) for page in pages]
+    passed = (after[1]["at"] - before[1]["at"]) / 1000
+    return {
+        "steady after, s (target <= 3)": steady,
+        "back after, s (target <= 15)": back,
+        "frozen meanwhile, s": after[0]["frozen"] - before[0]["frozen"],
+        "the other: frozen, s": after[1]["frozen"] - before[1]["frozen"],
+        "the other: frames a second": (after[1]["decoded"] - before[1]["decoded"]) / passed,
+        "the other: height, pixels": after[1]["height"],
+    }
+
+
+async def join(_seconds: float) -> dict[str, Any]:
+    times = []
+    async with held_class(30) as held:
+        watcher = await held.page(held.students[0])
+        for n, student in enumerate(held.students):
+            page = watcher if n == 0 else await held.page(student)
+            await page.add_init_script(
+                "const real = window.fetch; window.fetch = async (...given) => {"
+                " const answer = await real(...given);"
+                " const url = String(given[0]?.url ?? given[0]);"
+                " if (url.endsWith('/join')) window.joinedAt = performance.now();"
+                " return answer; };"
+            )
+            await held.enter(page)
+            first: float = await page.evaluate(_FIRST_FRAME)
+            times.append(first - await page.evaluate("() => window.joinedAt"))
+            await page.context.close()
+    times.sort()
+    return {
+        "p50, ms (target <= 400)": times[len(times) // 2],
+        "p95, ms (target <= 900)": times[len(times) * 95 // 100],
+        "slowest, ms": times[-1],
+    }
+
+
+BENCHES = {"loss": loss, "slow": slow, "join": join}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("which", nargs="*", choices=[*BENCHES, []], default=list(BENCHES))
+    parser.add_argument("--seconds", type=float, default=60.0)
+    asked = parser.parse_args()
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / "links.json"
+    rows = json.loads(path.read_text()) if path.exists() else {}
+    for name in asked.which:
+        print(name)
+        rows[name] = asyncio.run(BENCHES[name](asked.seconds))
+        for figure, value in rows[name].items():
+            print(f"    {figure:<40}{value:>10.2f}")
+        path.write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
