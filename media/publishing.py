@@ -49,6 +49,7 @@ class PublishTransport(Transport):
         self._by_ssrc: dict[bytes, Layer] = {}
         self._rtx: dict[bytes, Layer] = {}
         self._owners: dict[Layer, Producer] = {}
+        self._names: dict[bytes, tuple[str, str]] = {}  # MID and RID of an SSRC, which are said at first only
         self._extensions: dict[str, int] = {}  # of the whole bundle: uri -> id
         self._arrivals = Arrivals()
         self._feedback_at = 0.0
@@ -155,6 +156,7 @@ class PublishTransport(Transport):
             ]
         producer = self.producers.get(section.mid)
         head = f"m={section.kind} 9 UDP/TLS/RTP/SAVPF"
+        extmaps = [f"a=extmap:{section.extensions[uri]} {uri}" for uri in _TAKEN if uri in section.extensions]
         tail = [f"a=mid:{section.mid}", "a=rtcp-mux", *self.local(setup).lines()]
         if producer is None or section.mid not in wanted:
             return [
@@ -163,6 +165,7 @@ class PublishTransport(Transport):
                 *tail,
                 "a=inactive",
                 f"a=rtpmap:{codec.payload_type} {_encoding(codec)}",
+                *extmaps,  # or Chrome could not send it in several qualities later
             ]
         types = f"{codec.payload_type}"
         lines = [f"a=rtpmap:{codec.payload_type} {_encoding(codec)}"]
@@ -183,7 +186,7 @@ class PublishTransport(Transport):
                 types += f" {codec.rtx_payload_type}"
                 lines.append(f"a=rtpmap:{codec.rtx_payload_type} rtx/{codec.clock_rate}")
                 lines.append(f"a=fmtp:{codec.rtx_payload_type} apt={codec.payload_type}")
-        lines += [f"a=extmap:{section.extensions[uri]} {uri}" for uri in _TAKEN if uri in section.extensions]
+        lines += extmaps
         rids = [layer.rid for layer in producer.layers if layer.rid]
         if rids:
             lines += [f"a=rid:{rid} recv" for rid in rids]
@@ -260,18 +263,21 @@ class PublishTransport(Transport):
         def said(uri: str) -> str:
             return found.get(self._extensions.get(uri, 0), b"").decode("ascii", "replace")
 
-        producer = self.producers.get(said(URI_MID))
+        mid, rid = said(URI_MID), said(URI_RID) or said(URI_REPAIRED_RID)
+        if not mid:
+            mid, rid = self._names.get(ssrc, ("", ""))
+        producer = self.producers.get(mid)
         if producer is None:
             return None
-        simulcast = len(producer.layers) > 1
-        layer = (
-            producer.layer_of(said(URI_RID) or said(URI_REPAIRED_RID)) if simulcast else producer.layers[0]
-        )
+        layer = producer.layer_of(rid) if len(producer.layers) > 1 else producer.layers[0]
         if layer is not None and payload_type in {layer.payload_type, layer.red_payload_type}:
             self._name(int.from_bytes(ssrc, "big"), layer)
         elif layer is not None and payload_type == layer.rtx_payload_type:
             self._name_rtx(ssrc, layer)
-        return layer if ssrc in self._by_ssrc or ssrc in self._rtx else None
+        if ssrc not in self._by_ssrc and ssrc not in self._rtx:
+            return None
+        self._names[ssrc] = mid, rid
+        return layer
 
     def on_report(self, report: rtcp.Report) -> None:
         if isinstance(report, rtcp.SenderReport):
