@@ -12,6 +12,7 @@ from media import vp8
 from media.allocation import Demand, allocate
 from media.arrivals import Arrivals
 from media.bandwidth import START, Bandwidth
+from media.red import primary
 from media.rtp import HEADER, HEADER_SIZE, SEND_TIME_SIZE
 from media.sdp import SdpError, parse
 from media.slot import Slot, stage
@@ -356,3 +357,46 @@ def test_qualities_are_named_in_the_offer() -> None:
     assert parse(text).sections[0].rids == ["q", "h"]
     with pytest.raises(SdpError):
         parse(text.replace("q;h,x;~f;x", "q;q"))
+
+
+# Sound with its older frames
+
+
+def _red(*frames: bytes) -> bytes:
+    """Pack frames as RED does, the newest last."""
+    heads = b"".join((0x80 | 111).to_bytes(1, "big") + len(one).to_bytes(3, "big") for one in frames[:-1])
+    return heads + bytes((111,)) + b"".join(frames)
+
+
+@given(frames=st.lists(st.binary(max_size=300), min_size=1, max_size=4))
+def test_the_newest_frame_is_taken_out_of_red(frames: list[bytes]) -> None:
+    assert primary(_red(*frames)) == frames[-1]
+
+
+@given(payload=st.binary(max_size=60))
+def test_nonsense_in_red_is_no_frame(payload: bytes) -> None:
+    assert payload.endswith(primary(payload))
+
+
+async def test_only_who_loses_packets_is_sent_sound_twice() -> None:
+    nobody: Any = _Nobody()
+    slot = Slot(next(one for one in stage() if one.kind == "audio"), nobody)
+    sizes: dict[bool, list[tuple[int, int]]] = {True: [], False: []}
+    for plain in (True, False):
+        view = View(slot, _Listener(sizes[plain]))
+        view.carry(plain=plain)
+        view.watch(0)
+    slot.strands[0].forward(_red(b"old" * 20, b"new" * 20), 0, 1, 960, red=True)
+    slot.strands[0].forward(b"new" * 20, 0, 2, 1920)
+    assert sizes == {True: [(111, 60), (111, 60)], False: [(63, 125), (111, 60)]}
+
+
+class _Listener:
+    def __init__(self, got: list[tuple[int, int]]) -> None:
+        self._got = got
+
+    def target(self) -> Any:
+        return None
+
+    def send_rtp(self, packet: bytes) -> None:
+        self._got.append((packet[1] & 0x7F, len(packet) - HEADER_SIZE))
