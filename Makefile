@@ -39,6 +39,8 @@ fuzz-api: $(VENV)/dev  ## twenty thousand requests made from the OpenAPI documen
 
 bench: $(VENV)/dev  ## the figures we publish; each prints a table and writes JSON to bench/results
 	$(BIN)/python -m bench.forwarding
+	$(BIN)/python -m bench.joining
+	$(BIN)/python -m bench.links
 	$(BIN)/python -m bench.api
 
 web: web/dist/index.html  ## build the pages

@@ -23,7 +23,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,8 +95,9 @@ class Found:
     p99_ms: float
 
 
-async def measure(viewers: int, seconds: float, programme: Sequence[Stream]) -> Found:
-    """Return the figures of a real worker."""
+@asynccontextmanager
+async def worker() -> AsyncIterator[tuple[WorkerClient, psutil.Process]]:
+    """Run a media worker in a process of its own."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         control = str(Path(folder) / "c.sock")
         address = advertised("", "0.0.0.0")[0]
@@ -108,34 +110,45 @@ async def measure(viewers: int, seconds: float, programme: Sequence[Stream]) -> 
         talking = asyncio.create_task(client.run())
         try:
             await client.ready(20)
-            return await _measure(client, psutil.Process(process.pid), viewers, seconds, programme)
+            yield client, psutil.Process(process.pid)
         finally:
             talking.cancel()
             process.terminate()
             process.wait(10)
 
 
+async def measure(viewers: int, seconds: float, programme: Sequence[Stream]) -> Found:
+    """Return the figures of a real worker."""
+    async with worker() as (client, process):
+        return await _measure(client, process, viewers, seconds, programme)
+
+
+async def publish(client: WorkerClient, programme: Sequence[Stream], *, on_demand: bool = False) -> "Sender":
+    """Let a teacher send the programme; its `run` is to be started."""
+    publisher = Peer(RTCCertificate.generateCertificate())
+    await client.attach("r", "teacher", staff=True, device="d", fence=1)
+    sources = {stream.mid: stream.source for stream in programme}
+    offer = publisher.description("".join(offered(mid, programme) for mid in sources))
+    answer = await client.publish("r", "teacher", offer, sources)
+    assert not answer["refused"]
+    await publisher.connect(answer["sdp"])
+    return Sender(publisher, programme, on_demand=on_demand)
+
+
 async def _measure(
     client: WorkerClient,
-    worker: psutil.Process,
+    process: psutil.Process,
     viewers: int,
     seconds: float,
     programme: Sequence[Stream],
 ) -> Found:
     certificate = RTCCertificate.generateCertificate()
-    publisher = Peer(certificate)
-    await client.attach("r", "teacher", staff=True, device="d", fence=1)
-    sources = {stream.mid: stream.source for stream in programme}
-    offer = publisher.description("".join(_offered(mid, programme) for mid in sources))
-    answer = await client.publish("r", "teacher", offer, sources)
-    assert not answer["refused"]
-    await publisher.connect(answer["sdp"])
-    sender = _Sender(publisher, programme)
+    sender = await publish(client, programme)
     sending = asyncio.create_task(sender.run())
     await asyncio.sleep(2.5)  # every quality has been measured
-    before = worker.memory_info().rss
-    watching = [await _watch(client, certificate, n) for n in range(viewers)]
-    memory = (worker.memory_info().rss - before) / viewers / 1024
+    before = process.memory_info().rss
+    watching = [await watch(client, certificate, n) for n in range(viewers)]
+    memory = (process.memory_info().rss - before) / viewers / 1024
     wanted = sum(stream.frames * stream.packets for stream in programme if stream.watched) * viewers
     for _ in range(_MOST_SECONDS_TO_SETTLE):  # links are found to carry more, step by step
         sent = (await client.stats())["sent"]
@@ -145,9 +158,9 @@ async def _measure(
     for viewer in watching:
         viewer.check_again()
     watchers = [_Latency(watching[n], sender) for n in sorted({0, viewers // 2, viewers - 1})]
-    was, cpu = await client.stats(), _cpu(worker)
+    was, cpu = await client.stats(), _cpu(process)
     await asyncio.sleep(seconds)
-    now, cpu = await client.stats(), _cpu(worker) - cpu
+    now, cpu = await client.stats(), _cpu(process) - cpu
     for one in watchers:
         one.stop()
     sending.cancel()
@@ -166,7 +179,7 @@ async def _measure(
     )
 
 
-def _offered(mid: str, programme: Sequence[Stream]) -> str:
+def offered(mid: str, programme: Sequence[Stream]) -> str:
     streams = [stream for stream in programme if stream.mid == mid]
     kind = "audio" if streams[0].source == "microphone" else "video"
     codec = "opus/48000/2" if kind == "audio" else "VP8/90000"
@@ -180,7 +193,7 @@ def _offered(mid: str, programme: Sequence[Stream]) -> str:
     return "".join(f"{line}\r\n" for line in lines)
 
 
-async def _watch(client: WorkerClient, certificate: RTCCertificate, n: int) -> Peer:
+async def watch(client: WorkerClient, certificate: RTCCertificate, n: int) -> Peer:
     viewer = Peer(certificate)
     await client.attach("r", f"s{n}", staff=False, device="d", fence=1)
     offer = await client.subscribe("r", f"s{n}", restart=False)
@@ -195,10 +208,15 @@ def _cpu(process: psutil.Process) -> float:
     return times.user + times.system
 
 
-class _Sender:
-    """The publisher. Every frame begins like a key picture, so nothing waits for one."""
+class Sender:
+    """The publisher. Every frame begins like a key picture, so nothing waits for one; with `on_demand` only
+    the first does, and those that are asked for.
+    """
 
-    def __init__(self, publisher: Peer, programme: Sequence[Stream]) -> None:
+    def __init__(self, publisher: Peer, programme: Sequence[Stream], *, on_demand: bool = False) -> None:
+        self._on_demand = on_demand
+        self.wanted = set(programme)  # of which a key picture is due
+        self.publisher = publisher
         self._protect = publisher.dtls._tx_srtp.protect
         self._socket = publisher.socket
         self._programme = programme
@@ -216,6 +234,8 @@ class _Sender:
             heapq.heappush(due, (at + 1 / stream.frames, n, stream, frame + 1))
 
     def _frame(self, stream: Stream, frame: int) -> None:
+        key = stream in self.wanted or not self._on_demand
+        self.wanted.discard(stream)
         clock = 48_000 if stream.source == "microphone" else 90_000
         for part in range(stream.packets):
             self._sequence[stream] = sequence = (self._sequence[stream] + 1) & 0xFFFF
@@ -226,7 +246,7 @@ class _Sender:
             names += bytes((0x20,)) + stream.rid.encode() if stream.rid else b""
             names += bytes(-len(names) % 4)
             extension = struct.pack("!HH", 0xBEDE, len(names) // 4) + names
-            start = b"\x10\x00" if part == 0 else b"\x00\x01"
+            start = (b"\x10\x00" if key else b"\x10\x01") if part == 0 else b"\x00\x01"
             payload = start + os.urandom(stream.size - 2)
             if stream.watched and last:
                 self.sent_at[stamp, stream.source.encode()[:1]] = time.perf_counter()
@@ -239,7 +259,7 @@ class _Latency:
     Headers are not encrypted; a stream's stamps are the publisher's and a constant.
     """
 
-    def __init__(self, viewer: Peer, sender: _Sender) -> None:
+    def __init__(self, viewer: Peer, sender: Sender) -> None:
         self.delays: list[float] = []
         self._socket = viewer.socket
         self._sender = sender

@@ -1,0 +1,125 @@
+"""Hundreds come into one class within ten seconds, while a teacher sends a camera in three qualities.
+
+How long until each has a picture, how often the teacher is asked for a keyframe, and the longest pause
+between two frames of those who were there before.
+
+    python -m bench.joining [--viewers 300] [--seconds 10]
+"""
+
+import argparse
+import asyncio
+import itertools
+import json
+import socket
+import time
+from collections import defaultdict
+from typing import Any
+
+from aiortc.rtcdtlstransport import RTCCertificate
+
+from bench.forwarding import PROGRAMMES, RESULTS, Sender, publish, watch, worker
+from bench.peers import Peer
+from media import rtcp
+from media.rtp import is_rtcp
+
+_FIRST = 5  # who are there before
+
+
+class _Asked:
+    """Reads what the teacher is asked for, and sees to it."""
+
+    def __init__(self, sender: Sender) -> None:
+        self.times: dict[int, list[float]] = defaultdict(list)  # by SSRC
+        self._sender = sender
+        self._socket = sender.publisher.socket
+        self._unprotect = sender.publisher.dtls._rx_srtp.unprotect_rtcp
+        self._streams = {stream.ssrc: stream for stream in PROGRAMMES["camera"]}
+        asyncio.get_running_loop().add_reader(self._socket, self._readable)
+
+    def _readable(self) -> None:
+        while True:
+            try:
+                data = self._socket.recv(2048)
+            except BlockingIOError:
+                return
+            if not 127 < data[0] < 192 or not is_rtcp(data):
+                continue
+            for report in rtcp.parse(self._unprotect(data)):
+                if isinstance(report, rtcp.KeyframeRequest):
+                    self.times[report.media_ssrc].append(time.monotonic())
+                    self._sender.wanted.add(self._streams[report.media_ssrc])
+
+
+class _Seen:
+    """Notes when frames end at a viewer; reads on, so that nothing is lost to a full buffer."""
+
+    def __init__(self, viewer: Peer, joined: float) -> None:
+        self.joined = joined
+        self.frames: list[float] = []
+        self._socket = viewer.socket
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        asyncio.get_running_loop().add_reader(self._socket, self._readable)
+
+    def _readable(self) -> None:
+        while True:
+            try:
+                data = self._socket.recv(2048)
+            except BlockingIOError:
+                return
+            if 127 < data[0] < 192 and not is_rtcp(data) and data[1] & 0x80:
+                self.frames.append(time.monotonic())
+
+
+async def measure(viewers: int, seconds: float) -> dict[str, Any]:
+    async with worker() as (client, _):
+        sender = await publish(client, PROGRAMMES["camera"], on_demand=True)
+        asked = _Asked(sender)
+        sending = asyncio.create_task(sender.run())
+        certificate = RTCCertificate.generateCertificate()
+        await asyncio.sleep(2)
+        seen = []
+        for n in range(_FIRST):
+            began = time.monotonic()
+            seen.append(_Seen(await watch(client, certificate, n), began))
+        await asyncio.sleep(5)
+        start = time.monotonic()
+        for n in range(viewers):
+            began = time.monotonic()
+            seen.append(_Seen(await watch(client, certificate, _FIRST + n), began))
+            await asyncio.sleep(max(0, start + (n + 1) * seconds / viewers - time.monotonic()))
+        took = time.monotonic() - start
+        await asyncio.sleep(3)
+        sending.cancel()
+        stats = await client.stats()
+    waits = sorted(one.frames[0] - one.joined for one in seen[_FIRST:] if one.frames)
+    pauses = [b - a for one in seen[:_FIRST] for a, b in itertools.pairwise(one.frames) if a > start]
+    return {
+        "joined": len(waits),
+        "of": viewers,
+        "within, s": took,
+        "first frame, a keyframe or not, p50, ms": 1000 * waits[len(waits) // 2],
+        "first frame, a keyframe or not, p95, ms": 1000 * waits[len(waits) * 95 // 100],
+        "keyframes asked for, most in any second of one quality (target 1)": max(
+            sum(1 for other in times if at <= other < at + 0.95)
+            for times in asked.times.values()
+            for at in times
+        ),
+        "longest pause of those before, ms": 1000 * max(pauses),
+        "ticks over 20 ms late": stats["late_ticks"],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--viewers", type=int, default=300)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    asked = parser.parse_args()
+    found = asyncio.run(measure(asked.viewers, asked.seconds))
+    for figure, value in found.items():
+        print(f"{figure:<68}{value:>8.0f}")
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "joining.json").write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
