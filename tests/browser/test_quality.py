@@ -81,7 +81,7 @@ async def test_a_slow_link_gets_a_picture_it_carries_and_the_others_keep_theirs(
         await asyncio.sleep(6)
         steady = await slow.evaluate(_SEEN)
         assert steady["quality"]["quality"] == 0, "it stays where it is"
-        assert steady["decoded"] - at_bottom["decoded"] > 0.8 * 6 * 20, "and the picture moves"
+        assert steady["decoded"] - at_bottom["decoded"] > 0.6 * 6 * 20, "and the picture moves"
 
         relay.down.rate = None
         await _until(slow, 2, 40)
@@ -89,8 +89,8 @@ async def test_a_slow_link_gets_a_picture_it_carries_and_the_others_keep_theirs(
         passed = asyncio.get_running_loop().time() - began
         assert after["quality"]["quality"] == 2
         assert after["height"] == 720
-        assert after["decoded"] - before["decoded"] > 0.9 * passed * 20
-        assert after["frozen"] - before["frozen"] < 0.02 * passed
+        assert after["decoded"] - before["decoded"] > 0.8 * passed * 20
+        assert after["frozen"] - before["frozen"] < 0.05 * passed
 
         # Whoever sees it small is sent less, and what nobody watches is not even encoded.
         for page in (slow, fast):
