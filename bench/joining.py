@@ -31,17 +31,12 @@ class _Asked:
     def __init__(self, sender: Sender) -> None:
         self.times: dict[int, list[float]] = defaultdict(list)  # by SSRC
         self._sender = sender
-        self._socket = sender.publisher.socket
         self._unprotect = sender.publisher.dtls._rx_srtp.unprotect_rtcp
         self._streams = {stream.ssrc: stream for stream in PROGRAMMES["camera"]}
-        asyncio.get_running_loop().add_reader(self._socket, self._readable)
+        asyncio.get_running_loop().add_reader(sender.publisher.socket, self._readable)
 
     def _readable(self) -> None:
-        while True:
-            try:
-                data = self._socket.recv(2048)
-            except BlockingIOError:
-                return
+        for data in self._sender.publisher.datagrams():
             if not 127 < data[0] < 192 or not is_rtcp(data):
                 continue
             for report in rtcp.parse(self._unprotect(data)):
@@ -56,16 +51,12 @@ class _Seen:
     def __init__(self, viewer: Peer, joined: float) -> None:
         self.joined = joined
         self.frames: list[float] = []
-        self._socket = viewer.socket
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        asyncio.get_running_loop().add_reader(self._socket, self._readable)
+        self._viewer = viewer
+        viewer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        asyncio.get_running_loop().add_reader(viewer.socket, self._readable)
 
     def _readable(self) -> None:
-        while True:
-            try:
-                data = self._socket.recv(2048)
-            except BlockingIOError:
-                return
+        for data in self._viewer.datagrams():
             if 127 < data[0] < 192 and not is_rtcp(data) and data[1] & 0x80:
                 self.frames.append(time.monotonic())
 

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 from aioice import stun
@@ -59,6 +60,14 @@ class Peer:
         assert self.dtls.state == "connected"
         self.dtls._task.cancel()
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL_BUFFER)
+
+    def datagrams(self) -> Iterator[bytes]:
+        """Return what waits on the socket now."""
+        while True:
+            try:
+                yield self.socket.recv(2048)
+            except (BlockingIOError, ConnectionRefusedError):
+                return
 
     def check_again(self) -> None:
         """Tell the worker that this side is still there."""

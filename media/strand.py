@@ -137,11 +137,12 @@ class Strand:
 
     def remove(self, view: Viewing) -> None:
         self.waiting.pop(view, None)
-        if self._members.pop(view, self) is None:
+        if view in self._members:
+            del self._members[view]
             self._audiences = None
 
     def regroup(self) -> None:
-        """A viewer is at another address."""
+        """A viewer is at another address, or has their sound in another form."""
         self._audiences = None
 
     @property

@@ -97,7 +97,8 @@ class SubscribeTransport(Transport):
             self.bandwidth.on_sent(self._programme.best)
             self.bandwidth.tick(now, None)
             return
-        theirs = [one for one in self._programme.pictures if not self._is_own(one.slot)]
+        self._leave_own()
+        theirs = [one for one in self._programme.pictures if one.slot.holder != self._viewer]
         link, sound = self.bandwidth, self._programme.sound
         found = allocate(link.budget - sound, [self._demand(picture) for picture in theirs])
         link.on_sent(sound + found.rate)
@@ -109,7 +110,7 @@ class SubscribeTransport(Transport):
             place = picture.slot.place
             self._views[place.ssrc].watch(found.qualities[place.mid], hurry=hurry)
         for slot in self._programme.voices:
-            if not self._is_own(slot):
+            if slot.holder != self._viewer:
                 view = self._views[slot.place.ssrc]
                 view.carry(plain=not (self._takes_red and self._is_lossy))
                 view.watch(0)
@@ -128,12 +129,11 @@ class SubscribeTransport(Transport):
         self._settled = None
         self.aim()
 
-    def _is_own(self, slot: Slot) -> bool:
-        """Say whether the viewer stands there: nobody is sent themselves."""
-        if slot.holder != self._viewer:
-            return False
-        self._views[slot.place.ssrc].stop()
-        return True
+    def _leave_own(self) -> None:
+        """Nobody is sent themselves."""
+        for view in self._views.values():
+            if view.slot.holder == self._viewer:
+                view.stop()
 
     def _demand(self, picture: Picture) -> Demand:
         place = picture.slot.place

@@ -26,25 +26,16 @@ class Continuity:
         picture_at, tl0_at = _fields(payload)
         if picture_at:
             picture, wide = _picture_id(payload, picture_at)
-            shifted = (picture + self.picture) & (0x7FFF if wide else 0x7F)
-            if self.last_picture < 0 or (shifted - self.last_picture) & 0x7FFF < 0x4000:
-                self.last_picture = shifted
+            picture = (picture + self.picture) & (0x7FFF if wide else 0x7F)
+            if self.last_picture < 0 or (picture - self.last_picture) & 0x7FFF < 0x4000:
+                self.last_picture = picture
         if tl0_at:
             tl0 = (payload[tl0_at] + self.tl0) & 0xFF
             if self.last_tl0 < 0 or (tl0 - self.last_tl0) & 0xFF < 0x80:
                 self.last_tl0 = tl0
         if not self.picture and not self.tl0:
             return payload
-        changed = bytearray(payload)
-        if picture_at:
-            if wide:
-                changed[picture_at] = 0x80 | shifted >> 8
-                changed[picture_at + 1] = shifted & 0xFF
-            else:
-                changed[picture_at] = shifted
-        if tl0_at:
-            changed[tl0_at] = tl0
-        return bytes(changed)
+        return shifted(payload, self.picture, self.tl0)
 
 
 def shifted(payload: bytes, picture: int, tl0: int) -> bytes:

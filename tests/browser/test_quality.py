@@ -15,6 +15,15 @@ from tests.browser.turn import turn
 from tests.builders import School
 from tests.product import Product
 
+_WAYS = """async () => {
+  const report = await window.liveserverClass.stats();
+  const ways = [];
+  report.forEach((one) => {
+    if (one.type === 'candidate-pair' && one.nominated)
+      ways.push(report.get(one.localCandidateId).candidateType);
+  });
+  return ways;
+}"""
 _RELAY_ONLY = """
 const Real = RTCPeerConnection;
 window.RTCPeerConnection = class extends Real {
@@ -81,7 +90,7 @@ async def test_a_slow_link_gets_a_picture_it_carries_and_the_others_keep_theirs(
         await asyncio.sleep(6)
         steady = await slow.evaluate(_SEEN)
         assert steady["quality"]["quality"] == 0, "it stays where it is"
-        assert steady["decoded"] - at_bottom["decoded"] > 0.6 * 6 * 20, "and the picture moves"
+        assert steady["decoded"] - at_bottom["decoded"] > 0.8 * 6 * 20, "and the picture moves"
 
         relay.down.rate = None
         await _until(slow, 2, 40)
@@ -89,8 +98,8 @@ async def test_a_slow_link_gets_a_picture_it_carries_and_the_others_keep_theirs(
         passed = asyncio.get_running_loop().time() - began
         assert after["quality"]["quality"] == 2
         assert after["height"] == 720
-        assert after["decoded"] - before["decoded"] > 0.8 * passed * 20
-        assert after["frozen"] - before["frozen"] < 0.05 * passed
+        assert after["decoded"] - before["decoded"] > 0.9 * passed * 20
+        assert after["frozen"] - before["frozen"] < 0.02 * passed
 
         # Whoever sees it small is sent less, and what nobody watches is not even encoded.
         for page in (slow, fast):
@@ -149,7 +158,9 @@ async def test_a_class_comes_over_the_operators_turn_server(browser: Browser, tm
                     await page.add_init_script(_RELAY_ONLY)
                     await _enter(page, school, session, button)
                     pages.append(page)
-                await _until(pages[1], 2, 30)
+                seen = await _until(pages[1], 2, 30)
+                assert seen["decoded"] > 0
+                assert await pages[1].evaluate(_WAYS) == ["relay"]
                 for page in pages:
                     await page.context.close()
                 await school.close()
