@@ -24,7 +24,8 @@ from api import (
     users,
     webhooks,
 )
-from api.contract import ALLOWED_ORIGINS, DOCUMENT, SERVICES, TRUSTED_PROXIES, Route, install
+from api.contract import DOCUMENT, SERVICES, Route, install
+from api.front import FRONT, Front
 from api.middleware import boundary
 from liveserver.services import Services
 
@@ -50,17 +51,13 @@ ROUTES: list[Route] = [
 _BODY_LIMIT = 64 * 1024
 
 
-def application(
-    services: Services,
-    *,
-    trusted_proxies: tuple[str, ...],
-    allowed_origins: frozenset[str],
-) -> web.Application:
+def application(services: Services, front: Front) -> web.Application:
     """Return the application with every REST route; pages are added by `serve_pages`."""
-    app = web.Application(middlewares=[live_sessions.unchanged_status, boundary], client_max_size=_BODY_LIMIT)
+    middlewares = [live_sessions.unchanged_status, boundary, front.middleware()]
+    app = web.Application(middlewares=middlewares, client_max_size=_BODY_LIMIT)
+    app.on_response_prepare.append(front.on_prepare())
     app[SERVICES] = services
-    app[TRUSTED_PROXIES] = trusted_proxies
-    app[ALLOWED_ORIGINS] = allowed_origins
+    app[FRONT] = front
     app[DOCUMENT] = openapi.document(ROUTES, VERSION)
     install(app, ROUTES)
     return app

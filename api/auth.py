@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from api.contract import Reply, Request, is_own_origin, route
+from api.contract import Reply, Request, route
+from api.front import FRONT
 from api.scalars import Body, Email, Instant, Name, Out, Password, Secret
 from liveserver.errors import (
     AccountDisabled,
@@ -200,7 +201,7 @@ def _refresh_token(request: Request, body: RefreshIn | None) -> str | None:
         return sent
     if sent:
         raise Invalid(("refreshToken", "both_cookie_and_body"))
-    if cookie and not is_own_origin(request.http):
+    if cookie and not request.http.app[FRONT].is_own_origin(request.http):
         raise ForbiddenOrigin
     return cookie
 

@@ -10,18 +10,17 @@ caller may know of the object at all.
 
 import asyncio
 import inspect
-import ipaddress
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import UnionType
 from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
-from urllib.parse import urlsplit
 
 from aiohttp import web
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from api.front import FRONT
 from liveserver.errors import ForbiddenRole, Invalid, NotFound, Refusal, Unauthenticated
 from liveserver.models.accounts import Login, Role, User
 from liveserver.services import Services
@@ -33,8 +32,6 @@ _DEEPEST, _MOST_KEYS = 32, 200
 _SECONDS_TO_BODY = 30
 
 SERVICES: web.AppKey[Services] = web.AppKey("services", Services)
-TRUSTED_PROXIES: web.AppKey[tuple[str, ...]] = web.AppKey("trusted_proxies", tuple)
-ALLOWED_ORIGINS: web.AppKey[frozenset[str]] = web.AppKey("allowed_origins", frozenset)
 DOCUMENT: web.AppKey[dict[str, Any]] = web.AppKey("openapi", dict)
 LOGIN: web.RequestKey[Login] = web.RequestKey("login", Login)
 
@@ -91,7 +88,7 @@ class Request:
     @property
     def device(self) -> Device:
         agent = self.http.headers.get("User-Agent", "").encode("utf-8", "replace").decode()
-        return Device(address=client_address(self.http), user_agent=agent)
+        return Device(address=self.http.app[FRONT].client_address(self.http), user_agent=agent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,6 +233,7 @@ class _Endpoint:
             raise Unauthenticated
         login = await http.app[SERVICES].accounts.authenticate(token.strip())
         http[LOGIN] = login
+        http.app[FRONT].pace.take(login.user.id)
         if declared.roles is not None and login.user.role not in declared.roles:
             raise ForbiddenRole
         return login
@@ -360,43 +358,3 @@ def _invalid(error: ValidationError, prefix: str) -> Invalid:
             for one in problems[:50]
         )
     )
-
-
-def client_address(http: web.Request) -> str:
-    """Return the caller's address: the rightmost hop that is not a proxy we trust."""
-    address = http.remote or ""
-    trusted = http.app[TRUSTED_PROXIES]
-    forwarded = ",".join(http.headers.getall("X-Forwarded-For", []))
-    hops = [hop.strip() for hop in forwarded.split(",")]
-    while hops and _is_trusted(address, trusted):
-        hop = hops.pop()
-        if not hop:
-            break
-        address = hop
-    return address[:64]
-
-
-def is_secure(http: web.Request) -> bool:
-    """Say whether the caller speaks https, to us or to a proxy we trust."""
-    if http.secure:
-        return True
-    said = http.headers.get("X-Forwarded-Proto", "").strip().lower()
-    return said == "https" and _is_trusted(http.remote or "", http.app[TRUSTED_PROXIES])
-
-
-def _is_trusted(address: str, trusted: tuple[str, ...]) -> bool:
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return any(ip in ipaddress.ip_network(network) for network in trusted)
-
-
-def is_own_origin(http: web.Request) -> bool:
-    """Say whether the page that sent this is ours, by its Origin header."""
-    origin = http.headers.get("Origin", "")
-    try:
-        host = urlsplit(origin).netloc
-    except ValueError:
-        return False
-    return bool(origin) and (host == http.host or origin in http.app[ALLOWED_ORIGINS])

@@ -11,7 +11,8 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from api.contract import LOGIN, MalformedJson, UnsupportedMedia, is_secure
+from api.contract import LOGIN, MalformedJson, UnsupportedMedia
+from api.front import FRONT
 from api.texts import text
 from liveserver.errors import (
     BadOffer,
@@ -19,6 +20,7 @@ from liveserver.errors import (
     Conflict,
     Forbidden,
     Invalid,
+    Misdirected,
     NotFound,
     PaymentRequired,
     ProviderDown,
@@ -35,6 +37,7 @@ _log = structlog.get_logger()
 STATUS: dict[type[Refusal], int] = {
     MalformedJson: 400,
     BadSignature: 400,
+    Misdirected: 421,
     ProviderDown: 502,
     UnsupportedMedia: 415,
     PaymentRequired: 402,
@@ -84,7 +87,7 @@ async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse
         if request.path.startswith("/api"):
             response.headers.setdefault("Content-Security-Policy", _API_POLICY)
             response.headers.setdefault("Cache-Control", "no-store")
-        if is_secure(request):
+        if request.app[FRONT].is_secure(request):
             response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
         response.headers["X-Request-Id"] = request[REQUEST_ID]
     return response

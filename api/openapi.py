@@ -18,6 +18,7 @@ from liveserver.errors import (
     Refusal,
     TokenExpired,
     TokenInvalid,
+    TooMany,
     Unauthenticated,
 )
 
@@ -125,6 +126,8 @@ def _refusals(route: Route) -> list[type[Refusal]]:
     found += [TokenExpired, TokenInvalid, AccountDisabled]
     if not route.public:
         found.append(Unauthenticated)
+    if route.reads_login:
+        found.append(TooMany)
     if route.roles is not None:
         found.append(ForbiddenRole)
     if route.ids:

@@ -73,6 +73,10 @@ TEXTS: dict[str, dict[str, tuple[str, str]]] = {
         "en": ("Too many tries", "Wait a moment and try again."),
         "ar": ("محاولات كثيرة", "انتظر قليلًا ثم حاول مجددًا."),
     },
+    "unknown_host": {
+        "en": ("Not a name of this server", "Its operator can add the name to http.allowed_hosts."),
+        "ar": ("اسم لا يخص هذا الخادم", "يستطيع مشغّل الخادم إضافة الاسم إلى http.allowed_hosts."),
+    },
     "unavailable": {
         "en": ("Not available now", "A part of the server is away. Try again in a moment."),
         "ar": ("غير متاح الآن", "جزء من الخادم متوقف. حاول بعد لحظات."),

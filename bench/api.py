@@ -32,7 +32,7 @@ from liveserver.storage import catalogue, courses, enrollments, live_sessions, u
 from liveserver.storage.redis_client import connect
 from liveserver.storage.seats import keys_of
 from tests.builders import Person, School
-from tests.product import Product, free_ports
+from tests.product import UNHURRIED, Product, free_ports
 from tests.statements import Recording
 
 COURSES, USERS, ENROLLMENTS = 10_000, 100_000, 1_000_000
@@ -309,7 +309,7 @@ async def _run(product: Product, seconds: float) -> dict[str, Any]:
 def main() -> None:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 8.0
     with tempfile.TemporaryDirectory(prefix="bench-api-") as folder:
-        settings = {"LIVE_AUTH__ACCESS_MINUTES": "15", "LIVE_LOG__LEVEL": "warning"}
+        settings = {**UNHURRIED, "LIVE_LOG__LEVEL": "warning"}
         with Product(Path(folder) / "state", settings=settings) as product:
             found = asyncio.run(_run(product, seconds))
     targets = {"catalogue": 0.6, "course page": 0.6, "status poll, ETag": 0.6, "join": 1 / 3}

@@ -14,6 +14,7 @@ from aiohttp import web
 
 import api
 import api.operator
+from api.front import Front, Pace, own_names
 from liveserver.assembly import Storage, allowed_origins, build_services, open_storage
 from liveserver.config import Running, Settings
 from liveserver.errors import Unavailable
@@ -51,11 +52,7 @@ async def run(settings: Settings, running: Running, port: int) -> None:
         asyncio.TaskGroup() as tasks,
     ):
         owned = _Tasks(tasks)
-        app = api.application(
-            services,
-            trusted_proxies=settings.http.trusted_proxies,
-            allowed_origins=allowed_origins(settings),
-        )
+        app = api.application(services, front_of(settings))
         links = Links(timeout=hub.PING_TIMEOUT)
         sio = hub.server(app, allowed_origins(settings), links)
         api.serve_pages(app, WEB_DIST, settings.s3.public_endpoint or running.s3_endpoint)
@@ -94,6 +91,16 @@ async def run(settings: Settings, running: Running, port: int) -> None:
             await runner.cleanup()
             await admin.cleanup()
             owned.cancel()
+
+
+def front_of(settings: Settings) -> Front:
+    http = settings.http
+    return Front(
+        trusted_proxies=http.trusted_proxies,
+        allowed_origins=allowed_origins(settings),
+        allowed_hosts=own_names(http.public_url, http.allowed_hosts),
+        pace=Pace(rate=http.requests_per_second, burst=http.request_burst),
+    )
 
 
 class _Tasks:

@@ -65,6 +65,9 @@ class Http(Section):
     key: str = ""
     trusted_proxies: Networks = ()
     allowed_origins: Names = ()
+    allowed_hosts: Names = ()
+    requests_per_second: Positive = 20
+    request_burst: Positive = 60
     processes: Annotated[int, Field(ge=1, le=64)] = 1
 
     @property

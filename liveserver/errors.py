@@ -50,6 +50,12 @@ class TooMany(Refusal):
     code = "too_many_requests"
 
 
+class Misdirected(Refusal):
+    """The request names a host that is not this server."""
+
+    code = "unknown_host"
+
+
 class Unavailable(Refusal):
     """A part we need is away; `retryAfter` says when to try again, in seconds."""
 

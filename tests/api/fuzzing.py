@@ -17,7 +17,7 @@ from pathlib import Path
 import aiohttp
 
 from tests.builders import Person, School
-from tests.product import ROOT, Product
+from tests.product import ROOT, UNHURRIED, Product
 
 # Every check but the one that wants each well-formed request accepted: a password can be too common, a class
 # in the past, a file of no kind we take. Such refusals are documented answers, not deviations.
@@ -105,11 +105,12 @@ def _run(
 
 def main() -> int:
     requests = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
-    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
-        settings = {"LIVE_AUTH__ACCESS_MINUTES": "15"}
-        with Product(Path(folder) / "state", settings=settings) as product:
-            sent, failures = fuzz(product, requests, Path(folder))
-            log = product.log.read_text()
+    with (
+        tempfile.TemporaryDirectory(prefix="fuzz-") as folder,
+        Product(Path(folder) / "state", settings=UNHURRIED) as product,
+    ):
+        sent, failures = fuzz(product, requests, Path(folder))
+        log = product.log.read_text()
     print("\n\n".join(failures))
     faults = log.count("http.internal")
     print(json.dumps({"requests": sent, "failures": len(failures), "faults_in_the_log": faults}))

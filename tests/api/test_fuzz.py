@@ -4,11 +4,11 @@ import asyncio
 from pathlib import Path
 
 from tests.api.fuzzing import fuzz
-from tests.product import Product
+from tests.product import UNHURRIED, Product
 
 
 async def test_requests_made_from_the_document_get_answers_it_names(tmp_path: Path) -> None:
-    with Product(tmp_path / "state", settings={"LIVE_AUTH__ACCESS_MINUTES": "15"}) as product:
+    with Product(tmp_path / "state", settings=UNHURRIED) as product:
         sent, failures = await asyncio.to_thread(fuzz, product, 300, tmp_path)
         faults = product.log.read_text().count("http.internal")
     print(f"{sent} requests")
