@@ -40,13 +40,17 @@ class RoleIn(Body):
 
 
 class SettingsOut(Out):
-    """`completionPercent` is of a video's seconds, `attendancePercent` of a class."""
+    """`completionPercent` is of a video's seconds, `attendancePercent` of a class.
+
+    What no lesson has shown for `purgeDays` leaves the store.
+    """
 
     registration_open: bool
     instructor_approval: bool
     verify_email: bool
     public_catalog: bool
     review_edits: bool
+    keep_access_when_rejected: bool
     allow_overlap: bool
     max_playbacks: int
     completion_percent: int
@@ -54,6 +58,7 @@ class SettingsOut(Out):
     quota_gib: int
     max_video_mib: int
     max_file_mib: int
+    purge_days: int
 
 
 Percent = Annotated[int, Field(ge=0, le=100), Whole]
@@ -65,6 +70,7 @@ class SettingsPatch(Body):
     verify_email: bool | None = None
     public_catalog: bool | None = None
     review_edits: bool | None = None
+    keep_access_when_rejected: bool | None = None
     allow_overlap: bool | None = None
     max_playbacks: Annotated[int, Field(ge=1, le=20), Whole] | None = None
     completion_percent: Percent | None = None
@@ -72,6 +78,7 @@ class SettingsPatch(Body):
     quota_gib: Annotated[int, Field(ge=1, le=100_000), Whole] | None = None
     max_video_mib: Annotated[int, Field(ge=1, le=102_400), Whole] | None = None
     max_file_mib: Annotated[int, Field(ge=1, le=5120), Whole] | None = None
+    purge_days: Annotated[int, Field(ge=1, le=3650), Whole] | None = None
 
 
 class ReviewQuery(CursorQuery):
@@ -156,7 +163,7 @@ async def approve_course(request: Request, course: CourseId) -> CourseOut:
     "/api/admin/courses/{course}/reject",
     roles=_ADMIN,
     guard=see_course,
-    raises=(WrongState,),
+    raises=(WrongState, SessionLive),
 )
 async def reject_course(request: Request, course: CourseId, body: ReasonIn) -> ReviewCourse:
     rejected = await request.services.courses.reject(request.user, course, body.reason)

@@ -9,7 +9,16 @@ from api.courses import LessonOut, SectionOut
 from api.instructor_courses import OwnLesson, own_lesson
 from api.live_sessions import SessionPlan, plan_in
 from api.scalars import Body, Instant, PositiveInt, Title
-from liveserver.errors import Locked, NotEnrolled, NotOwner, Overlap, Removed, SessionLive, StaleVersion
+from liveserver.errors import (
+    CourseClosed,
+    Locked,
+    NotEnrolled,
+    NotOwner,
+    Overlap,
+    Removed,
+    SessionLive,
+    StaleVersion,
+)
 from liveserver.models.accounts import Role
 from liveserver.models.courses import LessonType
 from liveserver.models.ids import CourseId, LessonId, LiveSessionId, SectionId
@@ -123,7 +132,9 @@ async def add_lesson(request: Request, section: SectionId, body: LessonIn) -> Ow
     return own_lesson(await request.services.curriculum.add_lesson(request.user, section, new))
 
 
-@route("GET", "/api/lessons/{lesson}", public=True, raises=(NotEnrolled, Removed, NotOwner, Locked))
+@route(
+    "GET", "/api/lessons/{lesson}", public=True, raises=(NotEnrolled, Removed, NotOwner, CourseClosed, Locked)
+)
 async def read_lesson(request: Request, lesson: LessonId) -> LessonOut:
     return LessonOut.model_validate(await request.services.curriculum.view_lesson(request.viewer, lesson))
 

@@ -69,9 +69,10 @@ class OwnSection(SectionOut):
 
 
 class OwnCourse(CourseOut):
-    """`isOwner` is false for a co-instructor."""
+    """`isOwner` is false for a co-instructor; `closed` shuts out who is enrolled until it is approved."""
 
     rejection_reason: str | None = None
+    closed: bool
     late_after: int
     early_before: int
     is_owner: bool
@@ -250,6 +251,7 @@ def _own(request: Request, course: Course) -> OwnCourse:
         **CourseOut.model_validate(course).model_dump(),
         is_owner=course.instructor_id == request.user.id,
         rejection_reason=course.rejection_reason,
+        closed=course.closed,
         late_after=course.late_after,
         early_before=course.early_before,
         changed_since_review=course.changed_since_review,

@@ -12,6 +12,7 @@ from pydantic import Field, StringConstraints
 from api.contract import SERVICES, Reply, Request, route
 from api.scalars import Body, Instant, Out, PageQuery, PositiveInt, Title, WebAddress
 from liveserver.errors import (
+    CourseClosed,
     NotEnrolled,
     NotFound,
     Overlap,
@@ -238,7 +239,7 @@ async def change_session(request: Request, session: LiveSessionId, body: LiveSes
     "POST",
     "/api/live-sessions/{session}/start",
     roles=_INSTRUCTOR,
-    raises=(TooEarly, SessionEnded, SessionCancelled),
+    raises=(TooEarly, CourseClosed, SessionEnded, SessionCancelled),
 )
 async def start_session(request: Request, session: LiveSessionId) -> LiveSessionOut:
     return await present_session(request, await request.services.live_sessions.start(request.user, session))
@@ -262,6 +263,7 @@ async def cancel_session(request: Request, session: LiveSessionId) -> LiveSessio
     raises=(
         NotEnrolled,
         Removed,
+        CourseClosed,
         SessionNotStarted,
         SessionFull,
         SessionEnded,

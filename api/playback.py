@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints
 from api.contract import Request, route
 from api.scalars import Body, Instant, Out, Query, Whole
 from liveserver.errors import (
+    CourseClosed,
     Locked,
     NoContent,
     NotEnrolled,
@@ -27,7 +28,7 @@ from liveserver.models.uploads import Rendition
 from liveserver.models.watching import Descriptor
 
 _STUDENT = {Role.STUDENT}
-_OPENING = (NotEnrolled, Removed, NotOwner, Locked, WrongType, NoContent)
+_OPENING = (NotEnrolled, Removed, NotOwner, CourseClosed, Locked, WrongType, NoContent)
 _PLAYLIST = "application/vnd.apple.mpegurl"
 RenditionName = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,4}p$")]
 SegmentNumber = Annotated[int, Field(ge=0, le=100_000)]
@@ -109,7 +110,13 @@ async def see_lesson(request: Request, lesson: LessonId) -> None:
     await request.services.curriculum.view_lesson(request.viewer, lesson)
 
 
-@route("POST", "/api/videos/{lesson}/track", roles=_STUDENT, guard=see_lesson, raises=(NotEnrolled, Locked))
+@route(
+    "POST",
+    "/api/videos/{lesson}/track",
+    roles=_STUDENT,
+    guard=see_lesson,
+    raises=(NotEnrolled, CourseClosed, Locked),
+)
 async def track_video(request: Request, lesson: LessonId, body: BeatIn) -> BeatOut:
     tracked = await request.services.watching.track(
         request.user,

@@ -8,7 +8,7 @@ from pydantic import StringConstraints
 from api.admin import ReasonIn
 from api.contract import Request, route
 from api.scalars import Instant, Out, Query
-from liveserver.errors import Locked, NotEnrolled, NotOwner, Removed, ThresholdNotReached
+from liveserver.errors import CourseClosed, Locked, NotEnrolled, NotOwner, Removed, ThresholdNotReached
 from liveserver.models.accounts import Role
 from liveserver.models.courses import LessonType
 from liveserver.models.ids import CourseId, LessonId, SectionId, UserId
@@ -75,7 +75,7 @@ async def progress_of_course(request: Request, course: CourseId, query: Progress
     "POST",
     "/api/progress/lesson/{lesson}/complete",
     roles=_STUDENT,
-    raises=(NotEnrolled, Removed, Locked, ThresholdNotReached),
+    raises=(NotEnrolled, Removed, CourseClosed, Locked, ThresholdNotReached),
 )
 async def complete_lesson(request: Request, lesson: LessonId) -> ProgressOut:
     return _present(await request.services.progress.complete(request.user, lesson))

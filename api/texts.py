@@ -140,6 +140,10 @@ TEXTS: dict[str, dict[str, tuple[str, str]]] = {
         "en": ("You were removed", "Contact the instructor."),
         "ar": ("أُزلت من هنا", "تواصل مع المدرّس."),
     },
+    "course_closed": {
+        "en": ("The course is closed", "Its review failed. Your progress and certificates are kept."),
+        "ar": ("الدورة مغلقة", "لم تجتز الدورة المراجعة. تقدّمك وشهاداتك محفوظة."),
+    },
     "payment_required": {
         "en": ("This course has a price", "Pay to enrol."),
         "ar": ("هذه الدورة مدفوعة", "ادفع للتسجيل."),

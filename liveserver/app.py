@@ -20,7 +20,7 @@ from liveserver.config import Running, Settings
 from liveserver.errors import Unavailable
 from liveserver.services import Services
 from liveserver.services.mailing import NOTIFY, SEND
-from liveserver.services.uploads import PREPARE_PORTRAIT, PREPARE_VIDEO
+from liveserver.services.uploads import PREPARE_PORTRAIT, PREPARE_VIDEO, SCREEN_FILE
 from liveserver.services.webhooks import DELIVER
 from liveserver.storage.jobs import Worker
 from signaling import hub
@@ -66,6 +66,7 @@ async def run(settings: Settings, running: Running, port: int) -> None:
         handlers = {
             PREPARE_VIDEO: services.videos.prepare,
             PREPARE_PORTRAIT: services.portraits.prepare,
+            SCREEN_FILE: services.screening.screen,
             SEND: services.mailing.send,
             NOTIFY: services.mailing.notify,
             DELIVER: services.webhooks.deliver,
@@ -74,7 +75,7 @@ async def run(settings: Settings, running: Running, port: int) -> None:
         jobs = Worker(
             running.database_url,
             handlers,
-            gave_up={PREPARE_VIDEO: give_up, PREPARE_PORTRAIT: give_up},
+            gave_up=dict.fromkeys((PREPARE_VIDEO, PREPARE_PORTRAIT, SCREEN_FILE), give_up),
             limits={PREPARE_VIDEO: 1, PREPARE_PORTRAIT: 1},
         )
         owned.start(jobs.run(), "jobs")
@@ -184,6 +185,7 @@ async def _remind(services: Services) -> None:
         try:
             await services.scheduling.remind()
             await services.uploads.sweep()
+            await services.uploads.purge()
             await services.payments.sweep()
         except Unavailable as error:
             _log.warning("remind.unavailable", code=error.code)

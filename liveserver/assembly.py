@@ -8,6 +8,7 @@ from datetime import timedelta
 import redis.asyncio
 
 from liveserver.config import Running, Settings
+from liveserver.outside.antivirus import Clamd, TooLargeToScan
 from liveserver.outside.documents import Documents
 from liveserver.outside.mail import Mailer
 from liveserver.outside.payments.paymob import Paymob
@@ -36,6 +37,7 @@ from liveserver.services.profiles import Profiles
 from liveserver.services.progress import Progress
 from liveserver.services.relays import Relays
 from liveserver.services.scheduling import Scheduling
+from liveserver.services.screening import Screening
 from liveserver.services.seats import Seats
 from liveserver.services.statistics import Statistics
 from liveserver.services.tokens import TokenSigner
@@ -214,9 +216,17 @@ async def build_services(settings: Settings, running: Running, storage: Storage)
             progress=progress,
             relays=Relays(settings.media.turn_urls, settings.media.turn_secret),
             scheduling=scheduling,
+            screening=Screening(
+                storage.database,
+                storage.objects,
+                Clamd(settings.uploads.clamd) if settings.uploads.clamd else None,
+                TooLargeToScan,
+            ),
             seats=seats,
             statistics=Statistics(storage.database, attendance),
-            uploads=Uploads(storage.database, storage.objects, platform),
+            uploads=Uploads(
+                storage.database, storage.objects, platform, screens_files=bool(settings.uploads.clamd)
+            ),
             videos=Videos(
                 storage.database,
                 storage.objects,

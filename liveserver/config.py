@@ -125,6 +125,10 @@ class S3(Section):
     secret_key: str = Field(default="", repr=False)
 
 
+class Uploads(Section):
+    clamd: str = ""
+
+
 class Auth(Section):
     secret: str = Field(default="", repr=False)
     keys_dir: str = ""
@@ -192,6 +196,7 @@ class Settings(BaseSettings):
     database: Database = Database()
     redis: Redis = Redis()
     s3: S3 = S3()
+    uploads: Uploads = Uploads()
     auth: Auth = Auth()
     mail: Mail = Mail()
     webhooks: Webhooks = Webhooks()

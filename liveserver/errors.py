@@ -146,6 +146,12 @@ class Removed(Forbidden):
     code = "removed"
 
 
+class CourseClosed(Forbidden):
+    """A rejected course, closed to everybody who does not teach it until it is approved."""
+
+    code = "course_closed"
+
+
 class PaymentRequired(Refusal):
     code = "payment_required"
 

@@ -50,6 +50,7 @@ class Course:
     price: int
     currency: str
     status: CourseStatus
+    closed: bool  # rejected, and not even who is enrolled may use its lessons and classes
     language: str
     rejection_reason: str | None
     sequential: bool  # lessons open one after the other

@@ -70,6 +70,7 @@ class LiveSession:
     seat_epoch: int
     staff: frozenset[UserId]  # the course's owner and co-instructors
     course_is_public: bool
+    course_is_closed: bool
     thresholds: Thresholds  # the course's, and once it is over those it was judged by
 
     @property

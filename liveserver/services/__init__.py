@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from liveserver.services.progress import Progress
     from liveserver.services.relays import Relays
     from liveserver.services.scheduling import Scheduling
+    from liveserver.services.screening import Screening
     from liveserver.services.seats import Seats
     from liveserver.services.statistics import Statistics
     from liveserver.services.uploads import Uploads
@@ -54,6 +55,7 @@ class Services:
     progress: "Progress"
     relays: "Relays"
     scheduling: "Scheduling"
+    screening: "Screening"
     seats: "Seats"
     statistics: "Statistics"
     uploads: "Uploads"

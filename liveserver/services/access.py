@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from liveserver.errors import Locked, NotEnrolled, NotFound, NotOwner, Removed, Unauthenticated
+from liveserver.errors import CourseClosed, Locked, NotEnrolled, NotFound, NotOwner, Removed, Unauthenticated
 from liveserver.models.accounts import Role, User
 from liveserver.models.courses import Course, Lesson
 from liveserver.models.ids import LessonId
@@ -26,7 +26,7 @@ async def open_lesson(conn: Connection, viewer: User | None, lesson_id: LessonId
     """Return a lesson the viewer may open.
 
     Raises NotFound for what they may not know of, Unauthenticated, NotEnrolled, Removed, NotOwner (an
-    instructor of another course), Locked.
+    instructor of another course), CourseClosed, Locked.
     """
     lesson = await lessons.by_id(conn, lesson_id)
     if lesson is None:
@@ -55,6 +55,8 @@ async def open_lesson(conn: Connection, viewer: User | None, lesson_id: LessonId
 
 
 async def _require_open(conn: Connection, student: User, lesson: Lesson, course: Course) -> None:
+    if course.closed:
+        raise CourseClosed
     published = [one for one in await lessons.of_course(conn, course.id) if one.published]
     done = await lesson_progress.of_course(conn, student.id, course.id)
     lock = lock_of(lesson, published, done, sequential=course.sequential, now=datetime.now(UTC))

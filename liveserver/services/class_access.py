@@ -1,6 +1,6 @@
-"""Who may know of a class: one rule for its page, its status, its join and its calendar entry."""
+"""Who may know of a class: one rule for its page, its status and its calendar entry; and who may enter."""
 
-from liveserver.errors import NotEnrolled, NotFound, Removed
+from liveserver.errors import CourseClosed, NotEnrolled, NotFound, Removed
 from liveserver.models.accounts import Role, User
 from liveserver.models.ids import LiveSessionId
 from liveserver.models.live_sessions import LiveSession
@@ -20,6 +20,19 @@ async def readable(
     if session is None:
         raise NotFound
     await require_readable(conn, user, session, also=also)
+    return session
+
+
+async def enterable(conn: Connection, user: User, session_id: LiveSessionId) -> LiveSession:
+    """Return a session the caller may enter when it runs. Raises as `readable` does, and Removed for who was
+    put out of it for good, CourseClosed.
+    """
+    session = await readable(conn, user, session_id)
+    if user.id not in session.staff:
+        if await live_sessions.is_banned(conn, session_id, user.id):
+            raise Removed
+        if session.course_is_closed:
+            raise CourseClosed
     return session
 
 

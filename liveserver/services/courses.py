@@ -16,7 +16,7 @@ from liveserver.errors import (
 from liveserver.models.accounts import AccountStatus, Role, User
 from liveserver.models.courses import CatalogueFilter, Course, CourseFacts, CourseStatus, Lesson, Section
 from liveserver.models.ids import CourseId, SectionId, UserId
-from liveserver.models.live_sessions import SessionStatus
+from liveserver.models.live_sessions import LiveSession, SessionStatus
 from liveserver.models.notifications import NotificationKind
 from liveserver.services.live_sessions import LiveSessions, cancelled_key
 from liveserver.services.notifications import Notifications
@@ -149,9 +149,7 @@ class Courses:
         keys = []
         async with self._database.transaction() as conn:
             course = await self._owned(conn, owner, course_id)
-            for session in await live_sessions.lock_of_course(conn, course_id):
-                if session.status in {SessionStatus.LIVE, SessionStatus.ENDING}:
-                    raise SessionLive(sessionId=str(session.id))
+            for session in await _resting(conn, course_id):
                 if session.status is SessionStatus.SCHEDULED:
                     await self._classes.call_off(conn, session, "course_deleted")
                     keys.append(cancelled_key(session.id))
@@ -210,6 +208,10 @@ class Courses:
         return await self._review(admin, course_id, CourseStatus.APPROVED, None)
 
     async def reject(self, admin: User, course_id: CourseId, reason: str) -> Course:
+        """Send a course back to its owner. Where the settings say so it is closed to who is enrolled, too.
+
+        Raises SessionLive while a class runs that this would close.
+        """
         return await self._review(admin, course_id, CourseStatus.REJECTED, reason)
 
     async def _review(
@@ -228,7 +230,10 @@ class Courses:
                 raise WrongState(state=course.status)
             if verdict is CourseStatus.APPROVED and not course.lesson_count:
                 raise NeedsLesson
-            await courses.set_status(conn, course_id, verdict, reason)
+            closes = verdict is CourseStatus.REJECTED and not self._platform.current.keep_access_when_rejected
+            if closes:
+                await _resting(conn, course_id)
+            await courses.set_status(conn, course_id, verdict, reason, closed=closes)
             await audit.write(conn, admin.id, f"course.{verdict}", course_id, reason=reason)
             kind = (
                 NotificationKind.COURSE_APPROVED
@@ -253,6 +258,15 @@ def require_version(present: int, read: int | None) -> None:
     """Raise StaleVersion when somebody changed it since the caller read it."""
     if read is not None and read != present:
         raise StaleVersion(version=present)
+
+
+async def _resting(conn: Connection, course_id: CourseId) -> list[LiveSession]:
+    """Return the classes of a course, locked. Raises SessionLive while one runs."""
+    sessions = await live_sessions.lock_of_course(conn, course_id)
+    for session in sessions:
+        if session.status in {SessionStatus.LIVE, SessionStatus.ENDING}:
+            raise SessionLive(sessionId=str(session.id))
+    return sessions
 
 
 def may_see_all(viewer: User | None, course: Course) -> bool:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from liveserver.errors import (
+    CourseClosed,
     NotFound,
     SeatsUnavailable,
     SessionCancelled,
@@ -60,9 +61,14 @@ class LiveSessions:
         self._seen_rebuilding: dict[LiveSessionId, float] = {}
 
     async def start(self, instructor: User, session_id: LiveSessionId) -> LiveSession:
-        """Open the class, once: a second click or host gets the same answer. Raises TooEarly."""
+        """Open the class, once: a second click or host gets the same answer.
+
+        Raises TooEarly, CourseClosed, SessionEnded, SessionCancelled.
+        """
         async with self._database.transaction() as conn:
             session = await lock_own(conn, instructor, session_id)
+            if session.course_is_closed:
+                raise CourseClosed
             now = datetime.now(UTC)
             if session.status in {SessionStatus.ENDED, SessionStatus.ENDING}:
                 raise SessionEnded

@@ -26,6 +26,7 @@ class PlatformSettings:
     verify_email: bool = False
     public_catalog: bool = True
     review_edits: bool = False  # an edit of an approved course sends it back to review
+    keep_access_when_rejected: bool = True  # who is enrolled goes on with a course that is rejected
     allow_overlap: bool = False  # an instructor may plan two classes at one time
     max_playbacks: int = 2  # videos one person may watch at once
     completion_percent: int = 90  # of a video's seconds, before its lesson counts as complete
@@ -33,6 +34,7 @@ class PlatformSettings:
     quota_gib: int = 50  # what one instructor may keep in the store
     max_video_mib: int = 5120
     max_file_mib: int = 100
+    purge_days: int = 90  # after which what no lesson shows any more leaves the store
 
 
 def _in_json(name: str) -> str:

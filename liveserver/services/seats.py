@@ -39,7 +39,7 @@ from liveserver.models.live_sessions import (
 )
 from liveserver.services.accounts import Accounts
 from liveserver.services.attendance import Attendance
-from liveserver.services.class_access import readable
+from liveserver.services.class_access import enterable, readable
 from liveserver.services.tokens import TokenSigner
 from liveserver.storage import enrollments, live_sessions, users
 from liveserver.storage.bus import Bus
@@ -89,15 +89,13 @@ class Seats:
     async def join(self, login: Login, session_id: LiveSessionId) -> Admission | LinkAdmission:
         """Reserve a seat and hand out the ticket that opens one socket.
 
-        Raises NotEnrolled, Removed, SessionNotStarted, SessionEnded, SessionCancelled, SessionFull, and
-        SeatsUnavailable rather than admit anybody without the ledger.
+        Raises NotEnrolled, Removed, CourseClosed, SessionNotStarted, SessionEnded, SessionCancelled,
+        SessionFull, and SeatsUnavailable rather than admit anybody without the ledger.
         """
         user = login.user
         async with self._database.connection() as conn:
-            session = await readable(conn, user, session_id)
+            session = await enterable(conn, user, session_id)
             staff = user.id in session.staff
-            if not staff and await live_sessions.is_banned(conn, session_id, user.id):
-                raise Removed
             if session.provider is Provider.LINK:
                 return await self._show_link(conn, session, user)
         _require_live(session)
@@ -220,11 +218,9 @@ class Seats:
         except Unauthenticated as error:
             raise TicketInvalid from error
         async with self._database.connection() as conn:
-            session = await readable(conn, login.user, ticket.session_id)
+            session = await enterable(conn, login.user, ticket.session_id)
             if (login.user.id in session.staff) != ticket.is_staff:
                 raise TicketInvalid
-            if await live_sessions.is_banned(conn, session.id, login.user.id):
-                raise Removed
         _require_live(session)
         return session, login.user
 

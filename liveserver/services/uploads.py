@@ -40,21 +40,26 @@ from liveserver.storage.postgres import Connection, Database
 from liveserver.storage.s3 import ObjectStore
 
 HASH_DIFFERS = "content_differs_from_sha256"
-PREPARE_VIDEO, PREPARE_PORTRAIT = "video.prepare", "portrait.prepare"
+PREPARE_VIDEO, PREPARE_PORTRAIT, SCREEN_FILE = "video.prepare", "portrait.prepare", "file.screen"
 _PREPARED_BY = {Purpose.VIDEO: PREPARE_VIDEO, Purpose.AVATAR: PREPARE_PORTRAIT}
 _SECONDS_SIGNED = 600
 _LARGEST_AVATAR_MIB = 5
 _HEAD, _TAIL = 64 << 10, 4 << 20
 _ADDRESSES_OVER = timedelta(seconds=_SECONDS_SIGNED + 300)
+_LOOK_EVERY = timedelta(hours=6)
 _UNFINISHED_AFTER = timedelta(hours=24)
 _log = structlog.get_logger()
 
 
 class Uploads:
-    def __init__(self, database: Database, store: ObjectStore, platform: Platform) -> None:
+    def __init__(
+        self, database: Database, store: ObjectStore, platform: Platform, *, screens_files: bool
+    ) -> None:
         self._database = database
         self._store = store
         self._platform = platform
+        # What a video was made into is served, never the file itself: it needs no screening.
+        self._prepared_by = _PREPARED_BY | ({Purpose.FILE: SCREEN_FILE} if screens_files else {})
 
     async def begin(
         self,
@@ -162,9 +167,9 @@ class Uploads:
         await uploads.set_object_key(conn, upload.id, place)
         if failure is not None:
             await uploads.set_status(conn, upload.id, UploadStatus.FAILED, failure)
-        elif upload.purpose in _PREPARED_BY:
+        elif upload.purpose in self._prepared_by:
             await uploads.set_status(conn, upload.id, UploadStatus.PROCESSING)
-            await jobs.enqueue(conn, _PREPARED_BY[upload.purpose], {"upload": str(upload.id)})
+            await jobs.enqueue(conn, self._prepared_by[upload.purpose], {"upload": str(upload.id)})
         else:
             await uploads.set_status(conn, upload.id, UploadStatus.READY)
 
@@ -204,6 +209,22 @@ class Uploads:
             over = await uploads.staged_before(conn, now - _ADDRESSES_OVER)
             await self._store.delete([upload.key for upload in over if upload.key != upload.object_key])
             await uploads.set_unstaged(conn, [upload.id for upload in over])
+
+    async def purge(self) -> None:
+        """Throw away what no lesson has shown for so long as the settings say: of deleted courses, sections
+        and lessons, what was replaced, what was never used. Its row stays, and says so.
+        """
+        now = datetime.now(UTC)
+        async with self._database.transaction() as conn:
+            await uploads.note_use(conn, now - _LOOK_EVERY)
+        async with self._database.transaction() as conn:
+            kept = timedelta(days=self._platform.current.purge_days)
+            for upload in await uploads.unused_since(conn, now - kept):
+                video = await uploads.video(conn, upload.id)
+                made = await self._store.list(f"{video.prefix}/") if video is not None else {}
+                await uploads.set_status(conn, upload.id, UploadStatus.FAILED, "purged")
+                await self._store.delete([upload.object_key, *made])
+                _log.info("upload.purged", upload=str(upload.id), objects=1 + len(made))
 
     async def _own(self, user: User, upload_id: UploadId) -> Upload:
         async with self._database.connection() as conn:

@@ -10,7 +10,7 @@ from liveserver.storage.postgres import Connection
 
 SELECT = """
     SELECT c.id, c.instructor_id, u.name AS instructor_name, c.title, c.description, c.price,
-        c.currency, c.status, c.language, c.rejection_reason, c.sequential, c.late_after,
+        c.currency, c.status, c.closed, c.language, c.rejection_reason, c.sequential, c.late_after,
         c.early_before, c.version, c.created_at, c.updated_at, c.approved_at, c.edited_at, c.deleted_at,
         c.student_count,
         (SELECT count(*) FROM lessons l JOIN sections s ON s.id = l.section_id
@@ -32,6 +32,7 @@ def of_row(row: asyncpg.Record) -> Course:
         price=row["price"],
         currency=row["currency"],
         status=CourseStatus(row["status"]),
+        closed=row["closed"],
         language=row["language"],
         rejection_reason=row["rejection_reason"],
         sequential=row["sequential"],
@@ -195,17 +196,24 @@ async def for_review(
 
 
 async def set_status(
-    conn: Connection, course_id: CourseId, status: CourseStatus, reason: str | None = None
+    conn: Connection,
+    course_id: CourseId,
+    status: CourseStatus,
+    reason: str | None = None,
+    *,
+    closed: bool | None = None,
 ) -> None:
+    """Set what a course is; None of `closed` leaves that as it is."""
     await conn.execute(
         "UPDATE courses SET status = $2, rejection_reason = $3, version = version + 1,"
         " updated_at = now(),"
         " submitted_at = CASE WHEN $2 = 'pending' THEN now() ELSE submitted_at END,"
-        " approved_at = CASE WHEN $2 = 'approved' THEN now() ELSE approved_at END"
-        " WHERE id = $1",
+        " approved_at = CASE WHEN $2 = 'approved' THEN now() ELSE approved_at END,"
+        " closed = coalesce($4, closed) WHERE id = $1",
         course_id,
         status,
         reason,
+        closed,
     )
 
 

@@ -16,6 +16,7 @@ _SELECT = """
         v.duration, v.extension, v.max_students, v.status, v.cancel_reason, v.provider,
         v.external_url, v.host_id, v.started_at, v.ended_at, v.seat_epoch, c.instructor_id,
         c.status = 'approved' AND c.deleted_at IS NULL AS course_is_public,
+        c.closed AS course_is_closed,
         coalesce(v.late_after, c.late_after) AS late_after,
         coalesce(v.early_before, c.early_before) AS early_before,
         t.role = 'instructor' AS owner_teaches,
@@ -46,6 +47,7 @@ def _session(row: asyncpg.Record) -> LiveSession:
         seat_epoch=row["seat_epoch"],
         staff=staff_of(row),
         course_is_public=row["course_is_public"],
+        course_is_closed=row["course_is_closed"],
         thresholds=Thresholds(
             late_after=timedelta(minutes=row["late_after"]),
             early_before=timedelta(minutes=row["early_before"]),
@@ -259,7 +261,7 @@ async def starting_before(conn: Connection, at: datetime) -> list[LiveSession]:
     rows = await conn.fetch(
         _SELECT
         + " WHERE v.status = 'scheduled' AND v.start_time < $1 AND v.start_time > now() - interval '1 hour'"
-        " AND c.deleted_at IS NULL",
+        " AND c.deleted_at IS NULL AND NOT c.closed",
         at,
     )
     return [_session(row) for row in rows]

@@ -203,21 +203,23 @@ class ObjectStore:
     async def sha256(self, key: str) -> bytes:
         """Read an object through, piece by piece, and return its digest."""
         digest = hashlib.sha256()
-        async with _told():
-            answer = await self._server.get_object(Bucket=self._bucket, Key=key)
-            async with answer["Body"] as body:
-                async for chunk in body.iter_chunks(_CHUNK):
-                    digest.update(chunk)
+        async for piece in self.pieces(key):
+            digest.update(piece)
         return digest.digest()
 
     async def download(self, key: str, path: Path) -> None:
         """Write an object to a file, piece by piece."""
+        with path.open("wb") as file:
+            async for piece in self.pieces(key):
+                file.write(piece)
+
+    async def pieces(self, key: str) -> AsyncIterator[bytes]:
+        """Read an object through."""
         async with _told():
             answer = await self._server.get_object(Bucket=self._bucket, Key=key)
             async with answer["Body"] as body:
-                with path.open("wb") as file:
-                    async for chunk in body.iter_chunks(_CHUNK):
-                        file.write(chunk)
+                async for piece in body.iter_chunks(_CHUNK):
+                    yield piece
 
     async def copy(self, key: str, target: str, content_type: str) -> None:
         """Copy an object within the store; what is not there is left."""

@@ -10,6 +10,11 @@ from liveserver.models.ids import UploadId, UserId, uuid7
 from liveserver.models.uploads import Purpose, Rendition, Upload, UploadStatus, Video
 from liveserver.storage.postgres import Connection
 
+_IN_USE = """
+    EXISTS (SELECT 1 FROM lessons l JOIN sections s ON s.id = l.section_id
+            JOIN courses c ON c.id = s.course_id
+        WHERE l.upload_id = u.id AND l.deleted_at IS NULL AND s.deleted_at IS NULL AND c.deleted_at IS NULL)
+"""
 _COLUMNS = (
     "id, owner_id, purpose, file_name, content_type, size, sha256, key,"
     " coalesce(object_key, key) AS object_key, multipart_id, part_size, status, failure, percent, created_at"
@@ -143,6 +148,27 @@ async def staged_before(conn: Connection, at: datetime) -> list[Upload]:
 
 async def set_unstaged(conn: Connection, upload_ids: Sequence[UploadId]) -> None:
     await conn.execute("UPDATE uploads SET staged = false WHERE id = ANY($1)", list(upload_ids))
+
+
+async def note_use(conn: Connection, looked_before: datetime) -> None:
+    """Note of some uploads, nobody looked at since, whether a lesson shows them."""
+    await conn.execute(
+        "WITH due AS (SELECT id FROM uploads WHERE status = 'ready' AND purpose <> 'avatar'"
+        " AND looked_at < $1 ORDER BY looked_at LIMIT 200 FOR UPDATE SKIP LOCKED)"
+        " UPDATE uploads u SET looked_at = now(),"
+        f" used_at = CASE WHEN {_IN_USE} THEN now() ELSE u.used_at END FROM due WHERE u.id = due.id",
+        looked_before,
+    )
+
+
+async def unused_since(conn: Connection, at: datetime) -> list[Upload]:
+    """Return some uploads no lesson has shown since, and shows now; locked as above."""
+    rows = await conn.fetch(
+        f"SELECT {_COLUMNS} FROM uploads u WHERE status = 'ready' AND purpose <> 'avatar' AND used_at < $1"
+        f" AND NOT {_IN_USE} ORDER BY used_at LIMIT 10 FOR UPDATE SKIP LOCKED",
+        at,
+    )
+    return [_upload(row) for row in rows]
 
 
 async def put_video(conn: Connection, video: Video) -> None:

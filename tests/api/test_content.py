@@ -49,7 +49,7 @@ async def _put(school: School, url: str, data: bytes, kind: str | None) -> int:
         return answer.status
 
 
-async def _upload(school: School, who: Person, name: str, data: bytes, **other: Any) -> Any:
+async def upload_as_a_browser(school: School, who: Person, name: str, data: bytes, **other: Any) -> Any:
     """Upload as a browser does, and return what became of it."""
     plan = await _begin(school, who, name, len(data), **other)
     assert plan.status == 201, plan
@@ -74,7 +74,7 @@ async def _course(school: School) -> tuple[Person, Person, str, str]:
 
 async def test_a_file_arrives_in_the_store_and_is_saved_under_its_arabic_name(school: School) -> None:
     owner, student, _, section = await _course(school)
-    upload = await _upload(school, owner, "ملخص الدرس.pdf", PDF)
+    upload = await upload_as_a_browser(school, owner, "ملخص الدرس.pdf", PDF)
     assert upload["status"] == "ready"
     lesson = await school.lesson(owner, section, contentUrl=upload["contentUrl"])
     answer = await school.call("GET", f"/api/lessons/{lesson}/file", student)
@@ -102,7 +102,7 @@ async def test_a_file_arrives_in_the_store_and_is_saved_under_its_arabic_name(sc
 
 async def test_the_store_refuses_a_link_whose_time_is_over(school: School) -> None:
     owner, _, _, _ = await _course(school)
-    upload = await _upload(school, owner, "a.pdf", PDF)
+    upload = await upload_as_a_browser(school, owner, "a.pdf", PDF)
     key = await school.database.fetchval("SELECT object_key FROM uploads WHERE id = $1", UUID(upload["id"]))
     async with school.store() as store:
         read = await store.sign_get(key, seconds=1)
@@ -167,7 +167,7 @@ async def _age(school: School, upload: str) -> None:
 
 async def test_what_failed_counts_until_it_cannot_be_sent_again(school: School) -> None:
     owner = await school.register("instructor")
-    upload = await _upload(school, owner, "program.pdf", b"MZ\x90\0" + bytes(100))
+    upload = await upload_as_a_browser(school, owner, "program.pdf", b"MZ\x90\0" + bytes(100))
     assert upload["status"] == "failed"
     await school.database.execute(
         "UPDATE uploads SET size = 60::bigint << 30 WHERE id = $1", UUID(upload["id"])
@@ -240,7 +240,7 @@ async def test_a_file_that_is_not_what_it_says_is_refused_by_name(
     school: School, name: str, data: bytes, failure: str
 ) -> None:
     owner, _, _, section = await _course(school)
-    upload = await _upload(school, owner, name, data)
+    upload = await upload_as_a_browser(school, owner, name, data)
     assert (upload["status"], upload["failure"]) == ("failed", failure)
     body = {"type": "file", "title": "x", "contentUrl": upload["contentUrl"]}
     refused = await school.call("POST", f"/api/sections/{section}/lessons", owner, json=body)
@@ -256,6 +256,54 @@ async def test_what_arrives_has_the_hash_its_sender_named(school: School, right:
     done = (await school.call("POST", f"/api/uploads/{plan['id']}/complete", owner)).body
     assert done["status"] == ("ready" if right else "failed")
     assert done.get("failure") == (None if right else "content_differs_from_sha256")
+
+
+async def _looked_at(school: School, uploads: list[str], *, unused: str) -> None:
+    """Make it `unused` days ago that these were last seen in use, and time to look again."""
+    await school.database.execute(
+        "UPDATE uploads SET looked_at = looked_at - interval '1 day', used_at = now() - $2::text::interval"
+        " WHERE id = ANY($1::uuid[])",
+        uploads,
+        unused,
+    )
+
+
+async def test_what_no_lesson_shows_leaves_the_store_when_its_time_is_over(school: School) -> None:
+    owner, _, _, section = await _course(school)
+    kinds = ("shown", "fresh", "of a deleted lesson", "never used", "of a deleted course")
+    sent = {kind: await upload_as_a_browser(school, owner, "notes.pdf", PDF) for kind in kinds}
+    for kind in kinds[:3]:
+        lesson = await school.lesson(owner, section, contentUrl=sent[kind]["contentUrl"])
+        if kind != "shown":
+            assert (await school.call("DELETE", f"/api/lessons/{lesson}", owner)).status == 204
+    other = await school.course(owner)
+    tree = (await school.call("GET", f"/api/instructor/courses/{other}", owner)).body
+    lesson = await school.lesson(owner, tree["sections"][0]["id"], contentUrl=sent[kinds[4]]["contentUrl"])
+    assert (await school.call("DELETE", f"/api/instructor/courses/{other}", owner)).status == 204
+    ids = {kind: one["id"] for kind, one in sent.items()}
+    await _looked_at(school, [ids["fresh"]], unused="89 days")
+    await _looked_at(school, [one for kind, one in ids.items() if kind != "fresh"], unused="91 days")
+
+    async def state(kind: str) -> tuple[str, str | None]:
+        body = (await school.call("GET", f"/api/uploads/{ids[kind]}", owner)).body
+        return body["status"], body.get("failure")
+
+    for _ in range(150):
+        if await state("never used") != ("ready", None) and await state("of a deleted course") != (
+            "ready",
+            None,
+        ):
+            break
+        await asyncio.sleep(0.1)
+    assert {kind: await state(kind) for kind in kinds} == {
+        kind: ("ready", None) if kind in {"shown", "fresh"} else ("failed", "purged") for kind in kinds
+    }
+    async with school.store() as store:
+        assert len(await store.list(f"u/{owner.id}/")) == 2
+    restored = await school.call("POST", f"/api/instructor/courses/{other}/restore", owner)
+    assert restored.status == 200, restored
+    gone = await school.call("GET", f"/api/lessons/{lesson}/file", owner)
+    assert (gone.status, gone.code) == (409, "no_content")
 
 
 async def test_the_largest_size_is_a_setting(school: School) -> None:
@@ -274,7 +322,7 @@ async def test_the_largest_size_is_a_setting(school: School) -> None:
 
 async def test_a_good_office_document_is_taken(school: School) -> None:
     owner = await school.register("instructor")
-    upload = await _upload(
+    upload = await upload_as_a_browser(
         school, owner, "words.docx", _archive({**OFFICE, "word/document.xml": b"<w/>" * 99})
     )
     assert upload["status"] == "ready"
@@ -303,12 +351,12 @@ async def test_what_may_not_be_uploaded_is_refused_before_a_byte_is_sent(school:
 async def test_a_lesson_is_given_ones_own_upload_only(school: School) -> None:
     owner, _, _, section = await _course(school)
     other = await school.register("instructor")
-    theirs = await _upload(school, other, "a.pdf", PDF)
+    theirs = await upload_as_a_browser(school, other, "a.pdf", PDF)
     path = f"/api/sections/{section}/lessons"
     for url in (theirs["contentUrl"], "u/x/y.pdf", "https://evil.example/a.pdf", "../../etc/passwd"):
         body = {"type": "file", "title": "x", "contentUrl": url}
         assert (await school.call("POST", path, owner, json=body)).status == 422, url
-    mine = await _upload(school, owner, "a.pdf", PDF)
+    mine = await upload_as_a_browser(school, owner, "a.pdf", PDF)
     body = {"type": "video", "title": "x", "contentUrl": mine["contentUrl"]}
     assert (await school.call("POST", path, owner, json=body)).body["errors"][0]["code"] == "wrong_type"
 
@@ -324,7 +372,9 @@ async def lecture(
     owner, student, course, section = await _course(school)
     path = make_video(tmp_path_factory.mktemp("video") / "v.mp4", seconds=20, width=640, height=480)
     data = path.read_bytes()
-    upload = await _upload(school, owner, "lecture.mp4", data, sha256=hashlib.sha256(data).hexdigest())
+    upload = await upload_as_a_browser(
+        school, owner, "lecture.mp4", data, sha256=hashlib.sha256(data).hexdigest()
+    )
     assert upload["status"] == "processing"
     lesson = await school.lesson(owner, section, type="video", contentUrl=upload["contentUrl"])
     early = await school.call("GET", f"/api/videos/{lesson}/stream", student)
@@ -537,7 +587,7 @@ async def _ignore(_percent: int) -> None:
 async def test_a_broken_video_fails_with_a_reason(school: School, other: dict[str, Any], reason: str) -> None:
     owner, student, _, section = await _course(school)
     data = b"\0\0\0\x18ftypmp42" + bytes(5000)
-    upload = await _upload(school, owner, "broken.mp4", data, **other)
+    upload = await upload_as_a_browser(school, owner, "broken.mp4", data, **other)
     lesson = await school.lesson(owner, section, type="video", contentUrl=upload["contentUrl"])
     for _ in range(200):
         state = (await school.call("GET", f"/api/uploads/{upload['id']}", owner)).body

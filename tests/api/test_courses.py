@@ -386,3 +386,56 @@ async def test_any_edit_of_an_approved_course_is_reviewed_where_the_school_wants
         assert (await _tree(school, owner, course))["status"] == "pending"
     finally:
         await school.call("PATCH", "/api/admin/settings", admin, json={"reviewEdits": False})
+
+
+async def test_a_rejected_course_stays_open_to_its_students_unless_the_school_closes_it(
+    school: School,
+) -> None:
+    admin = await school.login("admin@example.com")
+    owner, student = await school.register("instructor"), await school.register()
+    course = await school.course(owner)
+    await school.call("POST", f"/api/courses/{course}/enroll", student)
+    lesson = (await _tree(school, owner, course))["sections"][0]["lessons"][0]["id"]
+    session = await school.session(owner, course)
+
+    async def review(verdict: str) -> Any:
+        body: dict[str, Any] = {"json": {"reason": "not yet"}} if verdict == "reject" else {}
+        return await school.call("PATCH", f"/api/admin/courses/{course}/{verdict}", admin, **body)
+
+    async def again() -> None:
+        await school.call("POST", f"/api/instructor/courses/{course}/submit", owner)
+        assert (await review("approve")).status == 200
+
+    assert (await review("reject")).status == 200
+    assert (await school.call("GET", f"/api/lessons/{lesson}", student)).status == 200
+    assert (await school.join(student, session)).status == 200
+    await again()
+    settings = {"keepAccessWhenRejected": False}
+    await school.call("PATCH", "/api/admin/settings", admin, json=settings)
+    try:
+        running = await review("reject")
+        assert (running.status, running.code, running.body["sessionId"]) == (409, "session_live", session)
+        await school.call("POST", f"/api/live-sessions/{session}/end", owner)
+        planned = await school.session(owner, course, start=False)
+        assert (await review("reject")).status == 200
+    finally:
+        await school.call("PATCH", "/api/admin/settings", admin, json={"keepAccessWhenRejected": True})
+    assert (await _tree(school, owner, course))["closed"] is True
+    for method, path, who in (
+        ("GET", f"/api/lessons/{lesson}", student),
+        ("GET", f"/api/lessons/{lesson}/file", student),
+        ("POST", f"/api/progress/lesson/{lesson}/complete", student),
+        ("POST", f"/api/live-sessions/{planned}/join", student),
+        ("POST", f"/api/live-sessions/{planned}/start", owner),
+    ):
+        refused = await school.call(method, path, who)
+        assert (refused.status, refused.code) == (403, "course_closed"), path
+    for path, who in (
+        (f"/api/courses/{course}/progress", student),
+        (f"/api/live-sessions/{planned}", student),
+        (f"/api/live-sessions/{session}/attendance/mine", student),
+        (f"/api/lessons/{lesson}", owner),
+    ):
+        assert (await school.call("GET", path, who)).status == 200, path
+    await again()
+    assert (await school.call("GET", f"/api/lessons/{lesson}", student)).status == 200

@@ -48,7 +48,7 @@ async def test_a_request_for_somebody_elses_host_is_refused_with_its_remedy(scho
         assert "allowed_hosts" in answer.body["detail"]
 
 
-async def _client() -> TestClient:
+async def _client() -> TestClient[web.Request, web.Application]:
     front = Front(allowed_origins=frozenset({_PARTNER}))
 
     async def fact(_request: web.Request) -> web.Response:

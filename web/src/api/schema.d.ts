@@ -2035,7 +2035,7 @@ export interface components {
         };
         /**
          * OwnCourse
-         * @description `isOwner` is false for a co-instructor.
+         * @description `isOwner` is false for a co-instructor; `closed` shuts out who is enrolled until it is approved.
          */
         OwnCourse: {
             /**
@@ -2089,6 +2089,8 @@ export interface components {
              * @default null
              */
             rejectionReason: string | null;
+            /** Closed */
+            closed: boolean;
             /** Lateafter */
             lateAfter: number;
             /** Earlybefore */
@@ -2278,6 +2280,8 @@ export interface components {
              * @default null
              */
             rejectionReason: string | null;
+            /** Closed */
+            closed: boolean;
             /** Lateafter */
             lateAfter: number;
             /** Earlybefore */
@@ -3862,6 +3866,8 @@ export interface components {
         /**
          * SettingsOut
          * @description `completionPercent` is of a video's seconds, `attendancePercent` of a class.
+         *
+         *     What no lesson has shown for `purgeDays` leaves the store.
          */
         SettingsOut: {
             /** Registrationopen */
@@ -3874,6 +3880,8 @@ export interface components {
             publicCatalog: boolean;
             /** Reviewedits */
             reviewEdits: boolean;
+            /** Keepaccesswhenrejected */
+            keepAccessWhenRejected: boolean;
             /** Allowoverlap */
             allowOverlap: boolean;
             /** Maxplaybacks */
@@ -3888,6 +3896,8 @@ export interface components {
             maxVideoMib: number;
             /** Maxfilemib */
             maxFileMib: number;
+            /** Purgedays */
+            purgeDays: number;
         };
         /** SettingsPatch */
         SettingsPatch: {
@@ -3916,6 +3926,11 @@ export interface components {
              * @default null
              */
             reviewEdits: boolean | null;
+            /**
+             * Keepaccesswhenrejected
+             * @default null
+             */
+            keepAccessWhenRejected: boolean | null;
             /**
              * Allowoverlap
              * @default null
@@ -3951,6 +3966,11 @@ export interface components {
              * @default null
              */
             maxFileMib: number | null;
+            /**
+             * Purgedays
+             * @default null
+             */
+            purgeDays: number | null;
         };
         /** AuditOut */
         AuditOut: {
@@ -7020,7 +7040,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `not_enrolled`: You are not enrolled; `removed`: You were removed; `not_owner`: Not yours; `locked`: This lesson is not open yet; `account_disabled`: This account is disabled */
+            /** @description `not_enrolled`: You are not enrolled; `removed`: You were removed; `not_owner`: Not yours; `course_closed`: The course is closed; `locked`: This lesson is not open yet; `account_disabled`: This account is disabled */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7424,7 +7444,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `not_enrolled`: You are not enrolled; `removed`: You were removed; `locked`: This lesson is not open yet; `account_disabled`: This account is disabled; `forbidden_role`: Not for your role */
+            /** @description `not_enrolled`: You are not enrolled; `removed`: You were removed; `course_closed`: The course is closed; `locked`: This lesson is not open yet; `account_disabled`: This account is disabled; `forbidden_role`: Not for your role */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8083,7 +8103,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `not_enrolled`: You are not enrolled; `removed`: You were removed; `not_owner`: Not yours; `locked`: This lesson is not open yet; `account_disabled`: This account is disabled */
+            /** @description `not_enrolled`: You are not enrolled; `removed`: You were removed; `not_owner`: Not yours; `course_closed`: The course is closed; `locked`: This lesson is not open yet; `account_disabled`: This account is disabled */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8159,7 +8179,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `not_enrolled`: You are not enrolled; `removed`: You were removed; `not_owner`: Not yours; `locked`: This lesson is not open yet; `account_disabled`: This account is disabled */
+            /** @description `not_enrolled`: You are not enrolled; `removed`: You were removed; `not_owner`: Not yours; `course_closed`: The course is closed; `locked`: This lesson is not open yet; `account_disabled`: This account is disabled */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8235,7 +8255,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `not_enrolled`: You are not enrolled; `removed`: You were removed; `not_owner`: Not yours; `locked`: This lesson is not open yet; `account_disabled`: This account is disabled */
+            /** @description `not_enrolled`: You are not enrolled; `removed`: You were removed; `not_owner`: Not yours; `course_closed`: The course is closed; `locked`: This lesson is not open yet; `account_disabled`: This account is disabled */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8324,7 +8344,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `not_enrolled`: You are not enrolled; `locked`: This lesson is not open yet; `account_disabled`: This account is disabled; `forbidden_role`: Not for your role */
+            /** @description `not_enrolled`: You are not enrolled; `course_closed`: The course is closed; `locked`: This lesson is not open yet; `account_disabled`: This account is disabled; `forbidden_role`: Not for your role */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9243,7 +9263,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `account_disabled`: This account is disabled; `forbidden_role`: Not for your role */
+            /** @description `course_closed`: The course is closed; `account_disabled`: This account is disabled; `forbidden_role`: Not for your role */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9475,7 +9495,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `not_enrolled`: You are not enrolled; `removed`: You were removed; `account_disabled`: This account is disabled; `forbidden_role`: Not for your role */
+            /** @description `not_enrolled`: You are not enrolled; `removed`: You were removed; `course_closed`: The course is closed; `account_disabled`: This account is disabled; `forbidden_role`: Not for your role */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -11334,7 +11354,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `wrong_state`: Not in this state */
+            /** @description `wrong_state`: Not in this state; `session_live`: A class is running */
             409: {
                 headers: {
                     [name: string]: unknown;
