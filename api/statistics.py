@@ -57,8 +57,21 @@ class CourseFiguresOut(Out):
     lessons: list[LessonFiguresOut]
 
 
+class QualityOut(Out):
+    """Of the `minutes` in which students were sent media: the percent in which a picture came poorer than
+    their pages had use for, since their links were too slow, and the percent of packets lost on the way.
+    """
+
+    minutes: float
+    reduced: float
+    lost: float
+
+
 class SessionFiguresOut(Out):
-    """`peak` and `mean` count students there at once; `minutes` is what they were there in all."""
+    """`peak` and `mean` count students there at once; `minutes` is what they were there in all.
+
+    `quality` is absent while nobody was sent media; figures of a running class are some seconds old.
+    """
 
     peak: int
     mean: float
@@ -67,6 +80,7 @@ class SessionFiguresOut(Out):
     connections: int
     reconnects: int
     refused_joins: int
+    quality: QualityOut | None = None
 
 
 @route("GET", "/api/admin/stats", roles=_ADMIN)

@@ -309,7 +309,7 @@ async def _run(product: Product, seconds: float) -> dict[str, Any]:
 def main() -> None:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 8.0
     with tempfile.TemporaryDirectory(prefix="bench-api-") as folder:
-        settings = {**UNHURRIED, "LIVE_LOG__LEVEL": "warning"}
+        settings = {**UNHURRIED, "LIVE_AUTH__ACCESS_MINUTES": "15", "LIVE_LOG__LEVEL": "warning"}
         with Product(Path(folder) / "state", settings=settings) as product:
             found = asyncio.run(_run(product, seconds))
     targets = {"catalogue": 0.6, "course page": 0.6, "status poll, ETag": 0.6, "join": 1 / 3}

@@ -7,9 +7,9 @@ worker is on another host: to come).
     answer    [id, true, result]  or  [id, false, code, sentence]
     event     [0, name, {facts}]
 
-Methods: attach, detach, publish, subscribe, answer, view, grant, revoke, mute, close_room, slots, occupants,
-stats. Events: slots, transport, quality, layers, speakers. Sources are camera, microphone, screen; a slot is
-a place of the stage.
+Methods: attach, detach, publish, subscribe, answer, view, grant, revoke, mute, close_room, viewing, slots,
+occupants, stats. Events: slots, transport, quality, layers, speakers. Sources are camera, microphone, screen;
+a slot is a place of the stage.
 """
 
 import asyncio
@@ -196,8 +196,15 @@ class WorkerClient:
     async def mute(self, room: str, participant: str, source: str, *, muted: bool) -> None:
         await self._call("mute", room=room, participant=participant, source=source, muted=muted)
 
-    async def close_room(self, room: str) -> None:
-        await self._call("close_room", room=room)
+    async def close_room(self, room: str) -> dict[str, float] | None:
+        """Put everybody out; return what `viewing` would, None when there is no such room."""
+        taken: dict[str, float] | None = await self._call("close_room", room=room)
+        return taken
+
+    async def viewing(self) -> dict[str, dict[str, float]]:
+        """Take what each room has summed up (media.viewing): it is told once, to who asks first."""
+        taken: dict[str, dict[str, float]] = await self._call("viewing")
+        return taken
 
     async def slots(self, room: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = await self._call("slots", room=room)

@@ -14,6 +14,7 @@ from media.slot import Slot, stage
 from media.speakers import Speakers
 from media.subscribing import SubscribeTransport
 from media.transport import NewPeerCertificate, Transport, Wiring
+from media.viewing import Viewing
 
 SOURCES = ("camera", "microphone", "screen")
 _SECONDS_BETWEEN_LEVELS = 0.3
@@ -59,6 +60,8 @@ class Room:
 
     def __init__(self, wiring: Wiring, tell: Tell) -> None:
         self.participants: dict[str, Participant] = {}
+        self.viewing = Viewing()
+        self._ticked_at = time.monotonic()
         self._wiring = wiring
         self._tell = tell
         self._slots = [Slot(place, wiring.mux.sender) for place in stage()]
@@ -314,11 +317,15 @@ class Room:
     def tick(self, now: float) -> None:
         """Once a second: reports, consent, what is sent to whom."""
         self._programme = programme(self._slots, self._speaking, now)
+        seconds, self._ticked_at = now - self._ticked_at, now
         for participant in list(self.participants.values()):
             if participant.publish is not None:
                 participant.publish.tick(now)
-            if participant.subscribe is not None:
-                participant.subscribe.follow(self._programme, now)
+            watcher = participant.subscribe
+            if watcher is not None:
+                watcher.follow(self._programme, now)
+                if watcher.connected and not participant.staff:
+                    self.viewing.note(seconds, is_reduced=watcher.is_reduced, loss=watcher.loss)
         for slot in self._slots:
             if slot.producer is not None and len(slot.producer.layers) > 1:
                 self._rest(slot, slot.producer, now)

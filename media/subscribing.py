@@ -42,6 +42,7 @@ class SubscribeTransport(Transport):
     ) -> None:
         super().__init__(wiring, on_state)
         self.bandwidth = Bandwidth()
+        self.is_reduced = False  # some picture comes poorer than the page has use for
         self._sizes: dict[str, int] = {}
         self._slots = slots
         self._views = {slot.place.ssrc: View(slot, self) for slot in slots}
@@ -76,6 +77,11 @@ class SubscribeTransport(Transport):
         """Take the client's answer and begin the handshake. Raises NewPeerCertificate."""
         self._takes_red = any(one.codec("red") is not None for one in answer.sections)
         self.connect(answer, server=answer.setup != "passive")
+
+    @property
+    def loss(self) -> float:
+        """Return which part of what is sent is lost on the way, of 1."""
+        return self.bandwidth.loss
 
     def on_connected(self) -> None:
         self._on_ready()
@@ -154,9 +160,11 @@ class SubscribeTransport(Transport):
     def _tell(self, pictures: Sequence[Picture]) -> None:
         """Say what the viewer gets and why, when that has changed."""
         told: dict[str, Any] = {}
+        self.is_reduced = False
         for picture in pictures:
             place, wanted = picture.slot.place, self._views[picture.slot.place.ssrc].wanted
             starved = wanted is None and self._sizes.get(place.mid) != 0
+            self.is_reduced |= starved or (wanted is not None and wanted < self._most(picture))
             told[place.mid] = {
                 "quality": wanted,
                 "of": len(picture.rates),

@@ -261,10 +261,15 @@ class Worker:
         place, someone = self._participant(room, participant)
         place.mute(someone, source, muted=muted)
 
-    def close_room(self, _owner: object, *, room: str) -> None:
+    def close_room(self, _owner: object, *, room: str) -> dict[str, Any] | None:
         found = self._rooms.pop(room, None)
-        if found is not None:
-            found.close()
+        if found is None:
+            return None
+        found.close()
+        return found.viewing.take()
+
+    def viewing(self, _owner: object) -> dict[str, dict[str, Any]]:
+        return {name: room.viewing.take() for name, room in self._rooms.items() if room.viewing.seconds}
 
     def slots(self, _owner: object, *, room: str) -> list[dict[str, Any]]:
         return self._room(room).slots()
@@ -305,6 +310,7 @@ _METHODS: dict[str, Callable[..., Any]] = {
         Worker.revoke,
         Worker.mute,
         Worker.close_room,
+        Worker.viewing,
         Worker.slots,
         Worker.occupants,
         Worker.stats,

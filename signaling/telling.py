@@ -222,6 +222,7 @@ class Telling:
                 occupants = await asked(worker.occupants())
             except MediaUnavailable:
                 continue
+            await self._services.statistics.note_viewing(await asked(worker.viewing()))
             for room, people in occupants.items():
                 holders = await self._services.seats.holders(LiveSessionId(UUID(room)))
                 for name, fence in people.items():
@@ -305,7 +306,9 @@ class Telling:
             member.leaving = True
             self._members.remove(member.sid)
         try:
-            await asked(self._rooms.worker(room).close_room(room))
+            taken = await asked(self._rooms.worker(room).close_room(room))
+            if taken is not None:
+                await self._services.statistics.note_viewing({room: taken})
         finally:
             await self._everybody(room, "session.ended", {"id": room, "reason": said["reason"]})
             for member in members:

@@ -12,7 +12,7 @@ import uvloop
 
 from liveserver.embedded.valkey import Valkey
 from tests.builders import School
-from tests.product import Product
+from tests.product import UNHURRIED, Product
 
 
 def pytest_asyncio_loop_factories() -> dict[str, object]:
@@ -23,7 +23,7 @@ def pytest_asyncio_loop_factories() -> dict[str, object]:
 @pytest.fixture(scope="session")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     """The whole product with two web processes."""
-    with Product(tmp_path_factory.mktemp("product") / "state", processes=2) as running:
+    with Product(tmp_path_factory.mktemp("product") / "state", processes=2, settings=UNHURRIED) as running:
         yield running
 
 

@@ -16,9 +16,8 @@ from typing import Self
 
 ROOT = Path(__file__).parent.parent
 PASSWORD = "liveserver-demo"
-# For tools that press as one person what many would, for as long as a run may last.
+# For tests and tools that do as one person what many would.
 UNHURRIED = {
-    "LIVE_AUTH__ACCESS_MINUTES": "15",
     "LIVE_HTTP__REQUESTS_PER_SECOND": "100000",
     "LIVE_HTTP__REQUEST_BURST": "100000",
 }

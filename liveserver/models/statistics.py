@@ -58,8 +58,22 @@ class CourseFigures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Quality:
+    """How well a class arrived: of the `minutes` its students were sent media, the percent in which a picture
+    came poorer than their pages had use for, and the percent of packets that were lost on the way.
+    """
+
+    minutes: float
+    reduced: float
+    lost: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionFigures:
-    """`peak` and `mean` count students there at once; `minutes` is what they were there in all."""
+    """`peak` and `mean` count students there at once; `minutes` is what they were there in all.
+
+    `quality` is None while nobody was sent anything.
+    """
 
     peak: int
     mean: float
@@ -68,3 +82,4 @@ class SessionFigures:
     connections: int
     reconnects: int
     refused_joins: int
+    quality: Quality | None

@@ -2,6 +2,8 @@
 
 import contextlib
 import time
+from collections.abc import Mapping
+from uuid import UUID
 
 from liveserver.errors import NotFound, SeatsUnavailable
 from liveserver.models.accounts import Role, User
@@ -34,6 +36,20 @@ class Statistics:
         async with self._database.connection() as conn:
             await taught(conn, instructor, course_id)
             return await statistics.course(conn, course_id)
+
+    async def note_viewing(self, rooms: Mapping[str, Mapping[str, float]]) -> None:
+        """Add what the media workers saw of how their classes arrive."""
+        if not rooms:
+            return
+        async with self._database.transaction() as conn:
+            for room, seen in sorted(rooms.items()):
+                await live_sessions.add_viewing(
+                    conn,
+                    LiveSessionId(UUID(room)),
+                    viewed=seen["seconds"],
+                    reduced=seen["reduced"],
+                    lost=seen["lost"],
+                )
 
     async def session(self, viewer: User, session_id: LiveSessionId) -> SessionFigures:
         async with self._database.connection() as conn:

@@ -144,6 +144,19 @@ async def add_refused(conn: Connection, session_id: LiveSessionId, count: int) -
     )
 
 
+async def add_viewing(
+    conn: Connection, session_id: LiveSessionId, *, viewed: float, reduced: float, lost: float
+) -> None:
+    await conn.execute(
+        "UPDATE live_sessions SET viewed_seconds = viewed_seconds + $2,"
+        " reduced_seconds = reduced_seconds + $3, lost_seconds = lost_seconds + $4 WHERE id = $1",
+        session_id,
+        viewed,
+        reduced,
+        lost,
+    )
+
+
 async def claim_reminder(conn: Connection, session_id: LiveSessionId, key: str) -> bool:
     """Return True to the one transaction that is to send a reminder."""
     row = await conn.fetchrow(

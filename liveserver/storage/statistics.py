@@ -2,8 +2,10 @@
 
 from datetime import UTC, datetime
 
+import asyncpg
+
 from liveserver.models.ids import CourseId, LiveSessionId
-from liveserver.models.statistics import CourseFigures, LessonFigures, SchoolFigures, SessionFigures
+from liveserver.models.statistics import CourseFigures, LessonFigures, Quality, SchoolFigures, SessionFigures
 from liveserver.storage.postgres import Connection
 
 
@@ -117,7 +119,8 @@ async def course(conn: Connection, course_id: CourseId) -> CourseFigures:
 async def session(conn: Connection, session_id: LiveSessionId) -> SessionFigures:
     """Read a class's figures off its intervals; an open stay counts to now."""
     row = await conn.fetchrow(
-        "WITH stays AS (SELECT user_id, joined_at, coalesce(left_at, now()) AS left_at, leave_reason"
+        "WITH v AS (SELECT * FROM live_sessions WHERE id = $1),"
+        " stays AS (SELECT user_id, joined_at, coalesce(left_at, now()) AS left_at, leave_reason"
         " FROM attendance_intervals WHERE session_id = $1 AND role = 'student'),"
         " steps AS (SELECT joined_at AS at, 1 AS step FROM stays"
         " UNION ALL SELECT left_at, -1 FROM stays),"
@@ -127,8 +130,9 @@ async def session(conn: Connection, session_id: LiveSessionId) -> SessionFigures
         " count(*) AS connections, count(DISTINCT user_id) AS students,"
         " coalesce(sum(extract(epoch FROM left_at - joined_at)), 0)::double precision AS seconds,"
         " (SELECT greatest(extract(epoch FROM coalesce(v.ended_at, now()) - v.started_at), 1)"
-        "::double precision FROM live_sessions v WHERE v.id = $1) AS length,"
-        " (SELECT refused_joins FROM live_sessions WHERE id = $1) AS refused FROM stays",
+        "::double precision FROM v) AS length,"
+        " (SELECT refused_joins FROM v) AS refused, (SELECT viewed_seconds FROM v) AS viewed,"
+        " (SELECT reduced_seconds FROM v) AS reduced, (SELECT lost_seconds FROM v) AS lost FROM stays",
         session_id,
     )
     assert row is not None  # noqa: S101 - an aggregate has one row
@@ -140,4 +144,13 @@ async def session(conn: Connection, session_id: LiveSessionId) -> SessionFigures
         connections=row["connections"],
         reconnects=row["connections"] - row["students"],
         refused_joins=row["refused"],
+        quality=_quality(row) if row["viewed"] else None,
+    )
+
+
+def _quality(row: asyncpg.Record) -> Quality:
+    return Quality(
+        minutes=round(row["viewed"] / 60, 2),
+        reduced=round(100 * row["reduced"] / row["viewed"], 1),
+        lost=round(100 * row["lost"] / row["viewed"], 2),
     )

@@ -107,7 +107,7 @@ def main() -> int:
     requests = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
     with (
         tempfile.TemporaryDirectory(prefix="fuzz-") as folder,
-        Product(Path(folder) / "state", settings=UNHURRIED) as product,
+        Product(Path(folder) / "state", settings={**UNHURRIED, "LIVE_AUTH__ACCESS_MINUTES": "15"}) as product,
     ):
         sent, failures = fuzz(product, requests, Path(folder))
         log = product.log.read_text()

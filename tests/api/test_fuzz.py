@@ -8,7 +8,7 @@ from tests.product import UNHURRIED, Product
 
 
 async def test_requests_made_from_the_document_get_answers_it_names(tmp_path: Path) -> None:
-    with Product(tmp_path / "state", settings=UNHURRIED) as product:
+    with Product(tmp_path / "state", settings={**UNHURRIED, "LIVE_AUTH__ACCESS_MINUTES": "15"}) as product:
         sent, failures = await asyncio.to_thread(fuzz, product, 300, tmp_path)
         faults = product.log.read_text().count("http.internal")
     print(f"{sent} requests")

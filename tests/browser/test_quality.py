@@ -115,6 +115,14 @@ async def test_a_slow_link_gets_a_picture_it_carries_and_the_others_keep_theirs(
         await fast.set_viewport_size({"width": 1280, "height": 900})
         await _until(fast, 2, 20)
 
+    # What the teacher is told afterwards: one of two had a poorer picture, for a part of the time.
+    await school.call("POST", f"/api/live-sessions/{session}/end", teacher)
+    told = (await school.call("GET", f"/api/live-sessions/{session}/stats", teacher)).body
+    quality = told["quality"]
+    assert 0.5 * told["minutes"] < quality["minutes"] <= told["minutes"]
+    assert 6 / (60 * told["minutes"]) < quality["reduced"] / 100 < 0.5
+    assert quality["lost"] < 5
+
 
 async def test_media_goes_on_from_another_network(school: School, open_page: OpenPage) -> None:
     teacher, student = await school.register("instructor"), await school.register()

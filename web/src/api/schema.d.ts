@@ -3648,8 +3648,23 @@ export interface components {
             lessons: components["schemas"]["LessonFiguresOut"][];
         };
         /**
+         * QualityOut
+         * @description Of the `minutes` in which students were sent media: the percent in which a picture came poorer than
+         *     their pages had use for, since their links were too slow, and the percent of packets lost on the way.
+         */
+        QualityOut: {
+            /** Minutes */
+            minutes: number;
+            /** Reduced */
+            reduced: number;
+            /** Lost */
+            lost: number;
+        };
+        /**
          * SessionFiguresOut
          * @description `peak` and `mean` count students there at once; `minutes` is what they were there in all.
+         *
+         *     `quality` is absent while nobody was sent media; figures of a running class are some seconds old.
          */
         SessionFiguresOut: {
             /** Peak */
@@ -3666,6 +3681,8 @@ export interface components {
             reconnects: number;
             /** Refusedjoins */
             refusedJoins: number;
+            /** @default null */
+            quality: components["schemas"]["QualityOut"] | null;
         };
         /**
          * WebhookEvent
