@@ -7,6 +7,7 @@ from aiohttp import web
 from pydantic import Field, StringConstraints
 
 from api.contract import Reply, Request, route
+from api.paging import cut
 from api.scalars import Body, Day, Instant, Out, PageQuery, Query, Whole
 from api.sheets import sheet
 from liveserver.errors import (
@@ -94,6 +95,11 @@ class CouponOut(Out):
     uses: int
     expires_at: Instant | None = None
     ended_at: Instant | None = None
+
+
+class CouponPage(Out):
+    items: list[CouponOut]
+    next_cursor: CouponId | None = None
 
 
 class RevenueQuery(Query):
@@ -239,7 +245,7 @@ async def accept_order(request: Request, order: OrderId) -> StudentOrderOut:
 
 
 async def see_own_course(request: Request, course: CourseId) -> None:
-    await request.services.payments.coupons_of(request.user, course)
+    await request.services.coupons.of_course(request.user, course, before=None, limit=1)
 
 
 @route(
@@ -251,14 +257,19 @@ async def see_own_course(request: Request, course: CourseId) -> None:
     raises=(NotOwner, CouponTaken),
 )
 async def make_coupon(request: Request, course: CourseId, body: CouponIn) -> CouponOut:
-    made = await request.services.payments.make_coupon(request.user, course, **body.model_dump())
+    made = await request.services.coupons.make(request.user, course, **body.model_dump())
     return CouponOut.model_validate(made)
 
 
 @route("GET", "/api/instructor/courses/{course}/coupons", roles=_INSTRUCTOR, raises=(NotOwner,))
-async def list_coupons(request: Request, course: CourseId) -> list[CouponOut]:
-    found = await request.services.payments.coupons_of(request.user, course)
-    return [CouponOut.model_validate(one) for one in found]
+async def list_coupons(request: Request, course: CourseId, query: PageQuery) -> CouponPage:
+    found = await request.services.coupons.of_course(
+        request.user, course, before=query.cursor, limit=query.limit + 1
+    )
+    items, last = cut(found, query.limit)
+    return CouponPage(
+        items=[CouponOut.model_validate(one) for one in items], next_cursor=last.id if last else None
+    )
 
 
 @route(
@@ -269,7 +280,7 @@ async def list_coupons(request: Request, course: CourseId) -> list[CouponOut]:
     raises=(NotOwner,),
 )
 async def end_coupon(request: Request, course: CourseId, coupon: CouponId) -> None:
-    await request.services.payments.end_coupon(request.user, course, coupon)
+    await request.services.coupons.end(request.user, course, coupon)
 
 
 def _idempotency_key(request: Request) -> str | None:

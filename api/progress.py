@@ -7,11 +7,12 @@ from pydantic import StringConstraints
 
 from api.admin import ReasonIn
 from api.contract import Request, route
-from api.scalars import Instant, Out, Query
+from api.paging import cut
+from api.scalars import Instant, Out, PageQuery, Query
 from liveserver.errors import CourseClosed, Locked, NotEnrolled, NotOwner, Removed, ThresholdNotReached
 from liveserver.models.accounts import Role
 from liveserver.models.courses import LessonType
-from liveserver.models.ids import CourseId, LessonId, SectionId, UserId
+from liveserver.models.ids import CertificateId, CourseId, LessonId, SectionId, UserId
 from liveserver.models.progress import Certificate, CourseProgress, LessonState
 from liveserver.services.progress import CourseAverage
 
@@ -61,6 +62,11 @@ class CertificateOut(Out):
     status: Literal["valid", "revoked"]
 
 
+class CertificatePage(Out):
+    items: list[CertificateOut]
+    next_cursor: CertificateId | None = None
+
+
 @route("GET", "/api/courses/{course}/progress", raises=(NotEnrolled, NotOwner))
 async def course_progress(request: Request, course: CourseId, query: ProgressQuery) -> ProgressOut:
     return _present(await request.services.progress.of_course(request.user, course, query.user_id))
@@ -82,9 +88,12 @@ async def complete_lesson(request: Request, lesson: LessonId) -> ProgressOut:
 
 
 @route("GET", "/api/certificates/mine", roles=_STUDENT)
-async def my_certificates(request: Request) -> list[CertificateOut]:
-    found = await request.services.progress.certificates_of(request.user)
-    return [_certificate(one) for one in found]
+async def my_certificates(request: Request, query: PageQuery) -> CertificatePage:
+    found = await request.services.progress.certificates_of(
+        request.user, before=query.cursor, limit=query.limit + 1
+    )
+    items, last = cut(found, query.limit)
+    return CertificatePage(items=[_certificate(one) for one in items], next_cursor=last.id if last else None)
 
 
 @route("GET", "/api/certificates/{code}", public=True, reads_login=False)

@@ -7,7 +7,8 @@ from pydantic import Field, StringConstraints
 
 from api.auth import UserOut
 from api.contract import Request, route
-from api.scalars import NO_CONTROL, ONE_LINE, Body, Instant, Name, Out, Password, WebAddress
+from api.paging import cut
+from api.scalars import NO_CONTROL, ONE_LINE, Body, Instant, Name, Out, PageQuery, Password, WebAddress
 from liveserver.errors import BadCredentials, BusyHashing, TooMany
 from liveserver.models.accounts import DeviceLogin, InstructorProfile, Role
 from liveserver.models.ids import FamilyId, UploadId, UserId
@@ -39,6 +40,11 @@ class DeviceOut(Out):
     used_at: Instant
     expires_at: Instant
     current: bool
+
+
+class DevicePage(Out):
+    items: list[DeviceOut]
+    next_cursor: FamilyId | None = None
 
 
 class InstructorOut(Out):
@@ -86,9 +92,10 @@ async def show_avatar(request: Request, user: UserId, picture: UploadId) -> web.
 
 
 @route("GET", "/api/auth/sessions")
-async def my_devices(request: Request) -> list[DeviceOut]:
-    found = await request.services.profiles.logins(request.user)
-    return [_device(request, one) for one in found]
+async def my_devices(request: Request, query: PageQuery) -> DevicePage:
+    found = await request.services.profiles.logins(request.user, before=query.cursor, limit=query.limit + 1)
+    items, last = cut(found, query.limit)
+    return DevicePage(items=[_device(request, one) for one in items], next_cursor=last.id if last else None)
 
 
 @route("DELETE", "/api/auth/sessions/{device}", status=204)

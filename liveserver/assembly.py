@@ -19,6 +19,7 @@ from liveserver.services import Services
 from liveserver.services.accounts import Accounts, Limits
 from liveserver.services.attendance import Attendance
 from liveserver.services.classroom import Classroom
+from liveserver.services.coupons import Coupons
 from liveserver.services.courses import Courses
 from liveserver.services.curriculum import Curriculum
 from liveserver.services.enrollment import EnrollmentDesk
@@ -192,6 +193,7 @@ async def build_services(settings: Settings, running: Running, storage: Storage)
             accounts=accounts,
             attendance=attendance,
             classroom=Classroom(storage.database, storage.ledger, presence, seats, storage.bus),
+            coupons=Coupons(storage.database),
             courses=courses,
             curriculum=Curriculum(storage.database, scheduling, courses),
             enrollment=desk,

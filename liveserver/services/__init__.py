@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from liveserver.services.accounts import Accounts
     from liveserver.services.attendance import Attendance
     from liveserver.services.classroom import Classroom
+    from liveserver.services.coupons import Coupons
     from liveserver.services.courses import Courses
     from liveserver.services.curriculum import Curriculum
     from liveserver.services.enrollment import EnrollmentDesk
@@ -39,6 +40,7 @@ class Services:
     accounts: "Accounts"
     attendance: "Attendance"
     classroom: "Classroom"
+    coupons: "Coupons"
     courses: "Courses"
     curriculum: "Curriculum"
     enrollment: "EnrollmentDesk"

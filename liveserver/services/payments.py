@@ -1,4 +1,4 @@
-"""Buying a course: orders, coupons, what the provider tells, and the money that moved."""
+"""Buying a course: orders, what the provider tells, and the money that moved."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -12,13 +12,11 @@ from liveserver.errors import (
     AlreadyOwned,
     CheckoutExpired,
     CouponInvalid,
-    CouponTaken,
     InFlight,
     Invalid,
     KeyReused,
     NotFound,
     NothingToPay,
-    NotOwner,
     PaymentsOff,
     ProviderDown,
     Removed,
@@ -26,12 +24,11 @@ from liveserver.errors import (
 )
 from liveserver.models.accounts import Role, User
 from liveserver.models.courses import Course
-from liveserver.models.ids import CouponId, CourseId, OrderId
+from liveserver.models.ids import CourseId, OrderId
 from liveserver.models.notifications import NotificationKind
 from liveserver.models.payments import (
     SURELY_UNPAID,
     Checkout,
-    Coupon,
     EventKind,
     Order,
     OrderStatus,
@@ -39,7 +36,6 @@ from liveserver.models.payments import (
     RevenueRow,
 )
 from liveserver.models.webhooks import WebhookEvent
-from liveserver.services.courses import taught
 from liveserver.services.enrollment import EnrollmentDesk
 from liveserver.services.notifications import Notifications
 from liveserver.services.seats import Seats
@@ -355,44 +351,6 @@ class Payments:
             return await orders.revenue(
                 conn, start=start, end=end, timezone=timezone, course_id=course_id, currency=currency
             )
-
-    # Coupons
-
-    async def make_coupon(
-        self,
-        owner: User,
-        course_id: CourseId,
-        *,
-        code: str,
-        percent: int,
-        max_uses: int | None,
-        expires_at: datetime | None,
-    ) -> Coupon:
-        async with self._database.transaction() as conn:
-            await _owned(conn, owner, course_id)
-            made = await coupons.insert(
-                conn, course_id, code=code, percent=percent, max_uses=max_uses, expires_at=expires_at
-            )
-        if made is None:
-            raise CouponTaken
-        return made
-
-    async def coupons_of(self, owner: User, course_id: CourseId) -> Sequence[Coupon]:
-        async with self._database.connection() as conn:
-            await _owned(conn, owner, course_id)
-            return await coupons.of_course(conn, course_id)
-
-    async def end_coupon(self, owner: User, course_id: CourseId, coupon_id: CouponId) -> None:
-        async with self._database.transaction() as conn:
-            await _owned(conn, owner, course_id)
-            if not await coupons.end(conn, course_id, coupon_id):
-                raise NotFound
-
-
-async def _owned(conn: Connection, owner: User, course_id: CourseId) -> None:
-    course = await taught(conn, owner, course_id)
-    if course.instructor_id != owner.id:
-        raise NotOwner
 
 
 def _payable(order: Order) -> Order:

@@ -111,9 +111,9 @@ class Profiles:
 
     # Devices
 
-    async def logins(self, user: User) -> list[DeviceLogin]:
+    async def logins(self, user: User, *, before: UUID | None, limit: int) -> list[DeviceLogin]:
         async with self._database.connection() as conn:
-            return await refresh_sessions.of_user(conn, user.id)
+            return await refresh_sessions.of_user(conn, user.id, before=before, limit=limit)
 
     async def end_login(self, user: User, family: UUID) -> None:
         """Sign one device out, its sockets too. Raises NotFound for somebody else's."""

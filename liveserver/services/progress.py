@@ -5,6 +5,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
+from uuid import UUID
 
 from liveserver.errors import NotEnrolled, NotFound, NotOwner, ThresholdNotReached
 from liveserver.models.accounts import Role, User
@@ -155,9 +156,9 @@ class Progress:
             )
         ]
 
-    async def certificates_of(self, student: User) -> list[Certificate]:
+    async def certificates_of(self, student: User, *, before: UUID | None, limit: int) -> list[Certificate]:
         async with self._database.connection() as conn:
-            return await certificates.of_student(conn, student.id)
+            return await certificates.of_student(conn, student.id, before=before, limit=limit)
 
     async def certificate(self, code: str) -> Certificate:
         """Return a certificate by its code, for anybody who was shown it."""

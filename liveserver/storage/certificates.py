@@ -1,5 +1,7 @@
 """Table certificates: one for each student who finished a course, for ever."""
 
+from uuid import UUID
+
 import asyncpg
 
 from liveserver.models.courses import Course
@@ -53,9 +55,15 @@ async def by_code(conn: Connection, code: str) -> Certificate | None:
     return _certificate(row) if row else None
 
 
-async def of_student(conn: Connection, student: UserId) -> list[Certificate]:
+async def of_student(
+    conn: Connection, student: UserId, *, before: UUID | None, limit: int
+) -> list[Certificate]:
     rows = await conn.fetch(
-        f"SELECT {_COLUMNS} FROM certificates WHERE student_id = $1 ORDER BY issued_at DESC, id", student
+        f"SELECT {_COLUMNS} FROM certificates WHERE student_id = $1 AND ($2::uuid IS NULL OR id < $2)"
+        " ORDER BY id DESC LIMIT $3",
+        student,
+        before,
+        limit,
     )
     return [_certificate(row) for row in rows]
 

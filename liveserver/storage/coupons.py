@@ -1,6 +1,7 @@
 """Table coupons."""
 
 from datetime import datetime
+from uuid import UUID
 
 import asyncpg
 
@@ -38,8 +39,16 @@ async def insert(
     return _coupon(row) if row else None
 
 
-async def of_course(conn: Connection, course_id: CourseId) -> list[Coupon]:
-    rows = await conn.fetch(f"SELECT {_COLUMNS} FROM coupons WHERE course_id = $1 ORDER BY id", course_id)
+async def of_course(
+    conn: Connection, course_id: CourseId, *, before: UUID | None, limit: int
+) -> list[Coupon]:
+    rows = await conn.fetch(
+        f"SELECT {_COLUMNS} FROM coupons WHERE course_id = $1 AND ($2::uuid IS NULL OR id < $2)"
+        " ORDER BY id DESC LIMIT $3",
+        course_id,
+        before,
+        limit,
+    )
     return [_coupon(row) for row in rows]
 
 

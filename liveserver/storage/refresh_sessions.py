@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from liveserver.models.accounts import DeviceLogin
 from liveserver.models.ids import FamilyId, UserId, uuid7
@@ -98,12 +99,15 @@ async def family_of(conn: Connection, digest: bytes) -> FamilyId | None:
     return family
 
 
-async def of_user(conn: Connection, user_id: UserId) -> list[DeviceLogin]:
-    """Return the logins that still count, the last used first."""
+async def of_user(conn: Connection, user_id: UserId, *, before: UUID | None, limit: int) -> list[DeviceLogin]:
+    """Return a page of the logins that still count, newest first."""
     rows = await conn.fetch(
         "SELECT id, user_agent, address, created_at, used_at, expires_at FROM refresh_families"
-        " WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > now() ORDER BY used_at DESC, id",
+        " WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > now()"
+        " AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3",
         user_id,
+        before,
+        limit,
     )
     return [DeviceLogin(**dict(row)) for row in rows]
 

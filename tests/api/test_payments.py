@@ -411,6 +411,10 @@ async def test_a_coupon_takes_its_percent_off_as_often_as_it_may(shop: School, s
     late = await _buy(shop, others[0], course, coupon="HALF")
     assert (late.status, late.code) == (409, "coupon_invalid")
     await shop.call("POST", path, owner, json={"code": "GIFT", "percent": 100})
+    first = (await shop.call("GET", path, owner, params={"limit": "1"})).body
+    rest = (await shop.call("GET", path, owner, params={"cursor": first["nextCursor"]})).body
+    assert [[one["code"] for one in page["items"]] for page in (first, rest)] == [["GIFT"], ["HALF"]]
+    assert "nextCursor" not in rest
     gift = await _buy(shop, others[1], course, coupon="GIFT")
     assert (gift.status, gift.body["amount"], gift.body["status"]) == (201, 0, "paid")
     assert await _is_in(shop, others[1], course)

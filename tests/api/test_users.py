@@ -64,8 +64,15 @@ async def test_a_name_is_one_line(school: School, name: str) -> None:
 async def test_devices_are_listed_and_signed_out_one_by_one_or_all(school: School) -> None:
     who = await school.register()
     second, third = await school.login(who.email), await school.login(who.email)
-    devices = (await school.call("GET", "/api/auth/sessions", third)).body
+    devices = (await school.call("GET", "/api/auth/sessions", third)).body["items"]
     assert len(devices) == 3
+    pages, cursor = [], None
+    for _ in devices:
+        at = {"limit": "1", **({"cursor": cursor} if cursor else {})}
+        page = (await school.call("GET", "/api/auth/sessions", third, params=at)).body
+        pages += page["items"]
+        cursor = page.get("nextCursor")
+    assert (pages, cursor) == (devices, None)
     assert [one["current"] for one in devices].count(True) == 1
     stranger = await school.register()
     mine = next(one["id"] for one in devices if not one["current"])

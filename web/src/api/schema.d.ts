@@ -1727,6 +1727,16 @@ export interface components {
             /** Current */
             current: boolean;
         };
+        /** DevicePage */
+        DevicePage: {
+            /** Items */
+            items: components["schemas"]["DeviceOut"][];
+            /**
+             * Nextcursor
+             * @default null
+             */
+            nextCursor: string | null;
+        };
         /** InstructorOut */
         InstructorOut: {
             user: components["schemas"]["UserOut"];
@@ -2631,6 +2641,16 @@ export interface components {
              * @enum {string}
              */
             status: "valid" | "revoked";
+        };
+        /** CertificatePage */
+        CertificatePage: {
+            /** Items */
+            items: components["schemas"]["CertificateOut"][];
+            /**
+             * Nextcursor
+             * @default null
+             */
+            nextCursor: string | null;
         };
         /** ReasonIn */
         ReasonIn: {
@@ -3555,6 +3575,16 @@ export interface components {
              * @default null
              */
             expiresAt: string | null;
+        };
+        /** CouponPage */
+        CouponPage: {
+            /** Items */
+            items: components["schemas"]["CouponOut"][];
+            /**
+             * Nextcursor
+             * @default null
+             */
+            nextCursor: string | null;
         };
         /**
          * SchoolFiguresOut
@@ -5006,7 +5036,10 @@ export interface operations {
     };
     my_devices: {
         parameters: {
-            query?: never;
+            query?: {
+                limit?: number;
+                cursor?: string | null;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -5019,7 +5052,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["DeviceOut"][];
+                    "application/json": components["schemas"]["DevicePage"];
                 };
             };
             /** @description `token_expired`: The access token has expired; `token_invalid`: The access token does not count; `unauthenticated`: Sign in first */
@@ -5033,6 +5066,15 @@ export interface operations {
             };
             /** @description `account_disabled`: This account is disabled */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid`: Check the fields */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7510,7 +7552,10 @@ export interface operations {
     };
     my_certificates: {
         parameters: {
-            query?: never;
+            query?: {
+                limit?: number;
+                cursor?: string | null;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -7523,7 +7568,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["CertificateOut"][];
+                    "application/json": components["schemas"]["CertificatePage"];
                 };
             };
             /** @description `token_expired`: The access token has expired; `token_invalid`: The access token does not count; `unauthenticated`: Sign in first */
@@ -7537,6 +7582,15 @@ export interface operations {
             };
             /** @description `account_disabled`: This account is disabled; `forbidden_role`: Not for your role */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid`: Check the fields */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10451,7 +10505,10 @@ export interface operations {
     };
     list_coupons: {
         parameters: {
-            query?: never;
+            query?: {
+                limit?: number;
+                cursor?: string | null;
+            };
             header?: never;
             path: {
                 course: string;
@@ -10466,7 +10523,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["CouponOut"][];
+                    "application/json": components["schemas"]["CouponPage"];
                 };
             };
             /** @description `token_expired`: The access token has expired; `token_invalid`: The access token does not count; `unauthenticated`: Sign in first */
@@ -10489,6 +10546,15 @@ export interface operations {
             };
             /** @description `not_found`: Not found */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `invalid`: Check the fields */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
