@@ -8,15 +8,14 @@ from collections.abc import Callable
 from typing import Protocol
 
 from media import rtcp
+from media.formats import OPUS, Format
 from media.nack import MissingPackets
 from media.reception import Reception
-from media.vp8 import frame_size, is_keyframe
 
 _KEYFRAME_INTERVAL = 1.0  # seconds between two requests, however many viewers ask
 _SECONDS_UNWATCHED = 10.0
 _SECONDS_TO_WAKE = 5.0
 _SILENT = 2.0  # seconds without a packet, after which its sender has no room for it
-AUDIO_CLOCK, VIDEO_CLOCK = 48_000, 90_000
 
 
 class Sink(Protocol):
@@ -27,13 +26,15 @@ class Sink(Protocol):
 
 
 class Layer:
-    """Closed with its producer. `rid` is the client's name for it, '' when there is one only."""
+    """Closed with its producer. `rid` is the client's name for it, '' when there is one only; payload types
+    are the client's, too.
+    """
 
     def __init__(
         self,
         rid: str,
         *,
-        kind: str,
+        payload_format: Format,
         payload_type: int,
         rtx_payload_type: int | None,
         red_payload_type: int | None,
@@ -42,6 +43,7 @@ class Layer:
         on_asked: Callable[[int], None],
     ) -> None:
         self.rid = rid
+        self.payload_format = payload_format
         self.payload_type = payload_type
         self.rtx_payload_type = rtx_payload_type
         self.red_payload_type = red_payload_type
@@ -52,12 +54,11 @@ class Layer:
         self.rate = 0.0  # bits per second of payload, smoothed
         self.size: tuple[int, int] | None = None  # of the last keyframe
         self.report: rtcp.SenderReport | None = None  # the newest: the sender's clock and the stream's
-        self._video = kind == "video"
+        self._video = payload_format is not OPUS
         self._sink = sink
         self._send_rtcp = send_rtcp
         self._on_asked = on_asked
-        self._clock = VIDEO_CLOCK if self._video else AUDIO_CLOCK
-        self._reception = Reception(self._clock)
+        self._reception = Reception(payload_format.clock)
         self._missing = MissingPackets() if self._video else None
         self._keyframe_wanted = False
         self._keyframe_asked_at = float("-inf")
@@ -102,9 +103,9 @@ class Layer:
             if not missing.received(sequence, now):
                 self.duplicates += 1
                 return
-            if is_keyframe(payload):
+            if self.payload_format.is_keyframe(payload):
                 self._keyframe_wanted = False
-                self.size = frame_size(payload) or self.size
+                self.size = self.payload_format.frame_size(payload) or self.size
         self.packets += 1
         self._octets += len(payload)
         self._heard_at = now
@@ -116,7 +117,7 @@ class Layer:
 
     def restart(self) -> None:
         """Begin a new stream on the same place: its numbers have nothing to do with the old ones."""
-        self._reception = Reception(self._clock)
+        self._reception = Reception(self.payload_format.clock)
         self._missing = MissingPackets() if self._video else None
         self.report = None
         self._sink.resync()

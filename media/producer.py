@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from media.formats import Format
 from media.layer import Layer, Sink
 
 
@@ -23,7 +24,7 @@ class Producer:
         *,
         mid: str,
         source: str,
-        kind: str,
+        payload_format: Format,
         payload_type: int,
         rtx_payload_type: int | None,
         red_payload_type: int | None,
@@ -34,14 +35,14 @@ class Producer:
     ) -> None:
         self.mid = mid
         self.source = source
-        self.kind = kind
+        self.payload_format = payload_format
         self.paused = False
         self.level: int | None = None  # of sound, in dB below the loudest there can be
         self._stand = stand
         self.layers = [
             Layer(
                 rid,
-                kind=kind,
+                payload_format=payload_format,
                 payload_type=payload_type,
                 rtx_payload_type=rtx_payload_type,
                 red_payload_type=red_payload_type,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from media.allocation import NOMINAL
+from media.formats import Format
 from media.producer import Producer
 from media.slot import Slot
 
@@ -21,6 +22,7 @@ class Picture:
     """
 
     slot: Slot
+    payload_format: Format
     rank: int
     rates: Sequence[float | None]
     heights: Sequence[int | None]
@@ -52,10 +54,18 @@ def programme(slots: Sequence[Slot], speaking: Sequence[str], now: float) -> Pro
             sound += producer.layers[0].rate
         else:
             heights = [min(layer.size) if layer.size is not None else None for layer in producer.layers]
-            pictures.append(Picture(slot, _rank(n, slot, speaking), _rates(producer, now), heights))
+            rank, rates = _rank(n, slot, speaking), _rates(producer, now)
+            pictures.append(Picture(slot, producer.payload_format, rank, rates, heights))
     best = sound + sum(max(rate or 0.0 for rate in one.rates) for one in pictures)
     shape = [
-        (one.slot.holder, one.rank, [rate is None for rate in one.rates], one.heights) for one in pictures
+        (
+            one.slot.holder,
+            one.payload_format.name,
+            one.rank,
+            [rate is None for rate in one.rates],
+            one.heights,
+        )
+        for one in pictures
     ]
     return Programme(
         pictures, voices, sound, best, (shape, [(slot.place.mid, slot.holder) for slot in voices])

@@ -1,10 +1,13 @@
 """The connection a participant sends on: the client offers, we answer what it may send."""
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from media import rtcp
 from media.arrivals import Arrivals
+from media.formats import FORMATS, H264, H264_PROFILE, OPUS, Format
 from media.layer import Layer
 from media.producer import Producer
 from media.rtp import (
@@ -18,11 +21,10 @@ from media.rtp import (
     payload_bounds,
 )
 from media.sdp import Codec, Description, Section, write
-from media.slot import PAYLOAD_TYPES, Slot
+from media.slot import Slot
 from media.transport import Transport, Wiring
 
 _MOST_SSRCS = 16
-_CODECS = {"audio": "opus", "video": "vp8"}
 _KINDS = {"camera": "video", "screen": "video", "microphone": "audio"}
 _BITRATE_CAPS = {"camera": 2_200_000, "screen": 2_800_000, "microphone": 128_000}
 _FEEDBACK = ("nack", "nack pli", "ccm fir", "goog-remb", "transport-cc")
@@ -38,6 +40,22 @@ class PublishRefused(Exception):
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What is taken of an offered section: one of our formats, under the client's payload types."""
+
+    payload_format: Format
+    codec: Codec
+
+    def parameters(self) -> list[str]:
+        """Return what the answer says of it; of H.264 the profile that was offered, which is an agreement."""
+        if self.payload_format is not H264:
+            return []
+        said = re.search(r"profile-level-id=[0-9A-Fa-f]{6}", self.codec.parameters)
+        profile = said[0] if said else f"profile-level-id={H264_PROFILE}"
+        return ["level-asymmetry-allowed=1", "packetization-mode=1", profile]
 
 
 class PublishTransport(Transport):
@@ -69,42 +87,42 @@ class PublishTransport(Transport):
         setup = "active" if offer.setup == "passive" else "passive"
         self._version += 1
         refused: dict[str, str] = {}
-        wanted: dict[str, tuple[Section, Codec]] = {}
+        wanted: dict[str, tuple[Section, Taken]] = {}
         for section in offer.sections:
-            codec = _usable(section)
+            taken = _taken(section)
             source = sources.get(section.mid)
-            if not section.sends or codec is None or source is None:
+            if not section.sends or taken is None or source is None:
                 continue
-            taken = source in {sources[mid] for mid in wanted}
-            if taken or _KINDS.get(source) != section.kind:
+            twice = source in {sources[mid] for mid in wanted}
+            if twice or _KINDS.get(source) != section.kind:
                 refused[section.mid] = "invalid"
             else:
-                wanted[section.mid] = section, codec
+                wanted[section.mid] = section, taken
         for mid, producer in list(self.producers.items()):
             if mid not in wanted or producer.source != sources[mid]:
                 self.remove(mid)
-        for mid, (section, codec) in wanted.items():
+        for mid, (section, taken) in wanted.items():
             if mid not in self.producers:
                 try:
                     slot = claim(mid, sources[mid])
                 except PublishRefused as refusal:
                     refused[mid] = refusal.code
                     continue
-                self._add(section, codec, sources[mid], slot)
+                self._add(section, taken, sources[mid], slot)
             self._bind(section, self.producers[mid])
         sections = [
-            (one.mid if _usable(one) else None, self._lines(one, wanted, setup)) for one in offer.sections
+            (one.mid if _taken(one) else None, self._lines(one, wanted, setup)) for one in offer.sections
         ]
         return write(self.id, self._version, sections), refused
 
-    def _add(self, section: Section, codec: Codec, source: str, slot: Slot) -> None:
+    def _add(self, section: Section, taken: Taken, source: str, slot: Slot) -> None:
         producer = Producer(
             mid=section.mid,
             source=source,
-            kind=section.kind,
-            payload_type=codec.payload_type,
-            rtx_payload_type=codec.rtx_payload_type,
-            red_payload_type=_red(section, codec),
+            payload_format=taken.payload_format,
+            payload_type=taken.codec.payload_type,
+            rtx_payload_type=taken.codec.rtx_payload_type,
+            red_payload_type=_red(section, taken.codec),
             rids=_rids(section),
             stand=slot,
             send_rtcp=self.send_rtcp,
@@ -145,15 +163,16 @@ class PublishTransport(Transport):
         """Libsrtp keeps a context per SSRC: a peer may name a few."""
         return len(self._by_ssrc) + len(self._rtx) < _MOST_SSRCS
 
-    def _lines(self, section: Section, wanted: Mapping[str, tuple[Section, Codec]], setup: str) -> list[str]:
-        codec = _usable(section)
-        if codec is None:
+    def _lines(self, section: Section, wanted: Mapping[str, tuple[Section, Taken]], setup: str) -> list[str]:
+        taken = _taken(section)
+        if taken is None:
             return [
                 f"m={section.kind} 0 {section.protocol} {section.payload_types}",
                 "c=IN IP4 0.0.0.0",
                 f"a=mid:{section.mid}",
                 "a=inactive",
             ]
+        codec, encoding = taken.codec, taken.payload_format.encoding
         producer = self.producers.get(section.mid)
         head = f"m={section.kind} 9 UDP/TLS/RTP/SAVPF"
         extmaps = [f"a=extmap:{section.extensions[uri]} {uri}" for uri in _TAKEN if uri in section.extensions]
@@ -164,11 +183,11 @@ class PublishTransport(Transport):
                 "c=IN IP4 0.0.0.0",
                 *tail,
                 "a=inactive",
-                f"a=rtpmap:{codec.payload_type} {_encoding(codec)}",
+                f"a=rtpmap:{codec.payload_type} {encoding}",
                 *extmaps,  # or Chrome could not send it in several qualities later
             ]
         types = f"{codec.payload_type}"
-        lines = [f"a=rtpmap:{codec.payload_type} {_encoding(codec)}"]
+        lines = [f"a=rtpmap:{codec.payload_type} {encoding}"]
         if section.kind == "audio":
             lines.append(f"a=fmtp:{codec.payload_type} minptime=10;useinbandfec=1;usedtx=1")
             red = _red(section, codec)
@@ -180,7 +199,8 @@ class PublishTransport(Transport):
                 ]
         else:
             # Chrome starts at 300 kb/s and climbs for half a minute unless told where to begin.
-            lines.append(f"a=fmtp:{codec.payload_type} x-google-start-bitrate=900")
+            parameters = [*taken.parameters(), "x-google-start-bitrate=900"]
+            lines.append(f"a=fmtp:{codec.payload_type} {';'.join(parameters)}")
             lines += [f"a=rtcp-fb:{codec.payload_type} {kind}" for kind in _FEEDBACK]
             if codec.rtx_payload_type is not None:
                 types += f" {codec.rtx_payload_type}"
@@ -298,7 +318,7 @@ class PublishTransport(Transport):
         blocks = [block for layer in self._owners if (block := layer.reception_block(now)) is not None]
         if blocks:
             packet = rtcp.receiver_report(1, blocks)
-            video = [p for p in self.producers.values() if p.kind == "video"]
+            video = [p for p in self.producers.values() if p.payload_format is not OPUS]
             ssrcs = [layer.ssrc for p in video for layer in p.layers if layer.ssrc is not None]
             if ssrcs:
                 cap = sum(_BITRATE_CAPS.get(p.source, 1_000_000) for p in video)
@@ -316,16 +336,32 @@ class PublishTransport(Transport):
                     self.send_rtcp(packet)
 
 
-def _usable(section: Section) -> Codec | None:
-    """Return the codec we take of a section, None when it must be rejected."""
-    wanted = _CODECS.get(section.kind)
-    return section.codec(wanted) if wanted is not None and not section.rejected else None
+def _taken(section: Section) -> Taken | None:
+    """Return what we take of a section, None when it must be rejected."""
+    if section.rejected:
+        return None
+    for payload_format in FORMATS.get(section.kind, ()):
+        codecs = [one for one in section.codecs if one.name == payload_format.name]
+        if payload_format is H264:
+            codecs = sorted(filter(_in_fragments, codecs), key=_by_profile)
+        if codecs:
+            return Taken(payload_format, codecs[0])
+    return None
+
+
+def _in_fragments(codec: Codec) -> bool:
+    """Say whether H.264 comes in packets of any size; without, a frame had to fit into one."""
+    return "packetization-mode=1" in codec.parameters
+
+
+def _by_profile(codec: Codec) -> bool:
+    return H264_PROFILE not in codec.parameters.lower()
 
 
 def _red(section: Section, codec: Codec) -> int | None:
     """Return the payload type of sound with older frames, whose headers name the type we tell viewers."""
     red = section.codec("red")
-    fits = section.kind == "audio" and codec.payload_type == PAYLOAD_TYPES["audio"]
+    fits = section.kind == "audio" and codec.payload_type == OPUS.payload_type
     return red.payload_type if fits and red is not None and red.clock_rate == codec.clock_rate else None
 
 
@@ -333,9 +369,3 @@ def _rids(section: Section) -> Sequence[str]:
     """Return the qualities we take of a section: more than one, and only if packets say which they are."""
     named = URI_MID in section.extensions and URI_RID in section.extensions
     return section.rids if named and section.kind == "video" and len(section.rids) > 1 else ()
-
-
-def _encoding(codec: Codec) -> str:
-    if codec.name == "opus":
-        return f"opus/{codec.clock_rate}/2"
-    return f"{codec.name.upper()}/{codec.clock_rate}"

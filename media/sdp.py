@@ -28,6 +28,7 @@ class Codec:
     name: str  # lower case
     clock_rate: int
     rtx_payload_type: int | None = None
+    parameters: str = ""  # as a=fmtp has them
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +163,10 @@ def _codecs(raw: _Raw, order: Sequence[str]) -> list[Codec]:
         name, _, rest = encoding.strip().partition("/")
         maps[payload_type] = (name.lower(), _number(rest.partition("/")[0], "a clock rate"))
     rtx: dict[int, int] = {}
+    parameters_of: dict[str, str] = {}
     for value in raw.all("fmtp"):
         payload_type, _, parameters = value.partition(" ")
+        parameters_of[payload_type] = parameters
         found = re.search(r"(?:^|;)\s*apt=(\d{1,3})\b", parameters)
         if found and maps.get(payload_type, ("", 0))[0] == "rtx":
             rtx[int(found[1])] = _payload_type(payload_type)
@@ -171,7 +174,7 @@ def _codecs(raw: _Raw, order: Sequence[str]) -> list[Codec]:
     for text in order:
         if text in maps and maps[text][0] != "rtx":
             number = _payload_type(text)
-            codecs.append(Codec(number, *maps[text], rtx.get(number)))
+            codecs.append(Codec(number, *maps[text], rtx.get(number), parameters_of.get(text, "")))
     return codecs
 
 

@@ -9,8 +9,6 @@ from media.producer import Producer
 from media.sender import Sender
 from media.strand import Strand
 
-PAYLOAD_TYPES = {"audio": 111, "video": 96}
-RTX_PAYLOAD_TYPE = 97
 _QUALITIES = {"camera": 3, "screen": 2, "microphone": 1}
 
 
@@ -52,10 +50,7 @@ class Slot:
         self.place = place
         self.holder: str | None = None  # the participant this place is kept for
         self.producer: Producer | None = None
-        self.strands = [
-            Strand(place.kind, place.ssrc, PAYLOAD_TYPES[place.kind], sender)
-            for _ in range(_QUALITIES[place.source])
-        ]
+        self.strands = [Strand(place.kind, place.ssrc, sender) for _ in range(_QUALITIES[place.source])]
 
     def take(self, producer: Producer | None) -> None:
         """Put a producer on this place, or clear it."""

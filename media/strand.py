@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from media import vp8
-from media.layer import AUDIO_CLOCK, VIDEO_CLOCK, Layer
+from media.formats import FORMATS, OPUS, VP8
+from media.layer import Layer
 from media.red import PAYLOAD_TYPE as RED
 from media.red import primary
 from media.rtp import HEADER, send_time
@@ -22,7 +23,7 @@ _RING = 512
 _LONGEST_BURST = 16
 _LONGEST_GAP = 200  # packets that may be missing in a row before the numbers are joined up
 _BURST_SECONDS = 0.002  # how long a frame's first packet may wait for its last
-_FRAME = {"audio": AUDIO_CLOCK // 50, "video": VIDEO_CLOCK // 30}
+_FRAMES_PER_SECOND = {"audio": 50, "video": 30}
 
 Entry = tuple[int, int, int, bytes]  # marker and payload type, sequence, timestamp, payload
 
@@ -84,7 +85,7 @@ class _Audience:
 class Strand:
     """Closed by its slot. Written to by the layer that stands on it."""
 
-    def __init__(self, kind: str, ssrc: int, payload_type: int, sender: Sender) -> None:
+    def __init__(self, kind: str, ssrc: int, sender: Sender) -> None:
         self.layer: Layer | None = None
         self.packets = 0
         self.octets = 0
@@ -92,11 +93,11 @@ class Strand:
         self._members: dict[Viewing, None] = {}
         self._audiences: list[_Audience] | None = []
         self._ssrc = ssrc
-        self._payload_type = payload_type
         self._sender = sender
         self._video = kind == "video"
-        self._clock = VIDEO_CLOCK if self._video else AUDIO_CLOCK
-        self._frame = _FRAME[kind]
+        self._format = FORMATS[kind][0]
+        self._clock = self._format.clock
+        self._frame = self._clock // _FRAMES_PER_SECOND[kind]
         self._ring: list[Entry | None] = [None] * (_RING if self._video else 0)
         self._burst: list[Entry] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -117,6 +118,8 @@ class Strand:
         """Put a layer on this strand, or clear it."""
         self.flush()
         self.layer = layer
+        if layer is not None:
+            self._format = layer.payload_format
         self._resync = True
 
     def resync(self) -> None:
@@ -185,10 +188,10 @@ class Strand:
         elif self._newcomer and self._is_from_before(sequence):
             return
         stamp = (timestamp + self._add_timestamp) & 0xFFFFFFFF
-        if self._video:
+        if self._format is VP8:
             payload = self._vp8.rewrite(payload)
-        entry = (marker | (RED if red else self._payload_type), out, stamp, payload)
-        if self.waiting and vp8.is_keyframe(payload):
+        entry = (marker | (RED if red else self._format.payload_type), out, stamp, payload)
+        if self.waiting and self._format.is_keyframe(payload):
             self._admit(entry)
         if (out - self._last_sequence) & 0xFFFF < 0x8000:
             self._last_sequence, self._last_timestamp, self._last_marker = out, stamp, bool(marker)
@@ -253,16 +256,17 @@ class Strand:
     def _packet(self, entry: Entry, shift: Shift, stamp: bytes, *, plain: bool) -> bytes:
         kind, sequence, timestamp, payload = entry
         if plain and kind & 0x7F == RED:
-            kind, payload = kind & 0x80 | self._payload_type, primary(payload)
+            kind, payload = kind & 0x80 | OPUS.payload_type, primary(payload)
         if shift is not NONE:
             sequence = (sequence + shift.sequence) & 0xFFFF
             timestamp = (timestamp + shift.timestamp) & 0xFFFFFFFF
-            payload = vp8.shifted(payload, shift.picture, shift.tl0)
+            if kind & 0x7F == VP8.payload_type:
+                payload = vp8.shifted(payload, shift.picture, shift.tl0)
         return HEADER.pack(0x90 if stamp else 0x80, kind, sequence, timestamp, self._ssrc) + stamp + payload
 
     def _continue_from(self, payload: bytes, sequence: int, timestamp: int) -> bool:
         """Join a source's numbers to the last ones; a picture's only at a keyframe, which is asked for."""
-        if self._video and not vp8.is_keyframe(payload):
+        if not self._format.is_keyframe(payload):
             if self.layer is not None:
                 self.layer.request_keyframe()
             return False
@@ -275,7 +279,7 @@ class Strand:
         else:
             elapsed = max(self._frame, int((now - self._last_at) * self._clock))
             self._add_timestamp = (self._last_timestamp + elapsed - timestamp) & 0xFFFFFFFF
-        if self._video:
+        if self._format is VP8:
             self._vp8.restart(payload)
         return True
 

@@ -7,14 +7,16 @@ from typing import Any
 from media import rtcp
 from media.allocation import Demand, allocate
 from media.bandwidth import Bandwidth
+from media.formats import H264, OPUS, RTX_OF, VP8
 from media.programme import Picture, Programme
 from media.red import PAYLOAD_TYPE as RED
 from media.rtp import HEADER_SIZE, SEND_TIME, SEND_TIME_SIZE, URI_SEND_TIME
 from media.sdp import Description, write
-from media.slot import PAYLOAD_TYPES, RTX_PAYLOAD_TYPE, Place, Slot
+from media.slot import Place, Slot
 from media.transport import Transport, Wiring
 from media.view import View
 
+_FEEDBACK = ("nack", "nack pli", "ccm fir", "goog-remb")
 _NACKED_PER_SECOND = 200
 _KEYFRAMES_PER_SECOND = 2
 _RESENT, _RESENT_FULL, _RESENT_LEAST = 0.6, 0.15, 10_000  # of the budget, and bytes, in a second
@@ -47,7 +49,7 @@ class SubscribeTransport(Transport):
         self._slots = slots
         self._views = {slot.place.ssrc: View(slot, self) for slot in slots}
         self._viewer = viewer
-        self._takes_red = False
+        self._takes_red = self._takes_h264 = False
         self._is_lossy = False
         self._programme = Programme()
         self._on_ready = on_ready
@@ -75,7 +77,9 @@ class SubscribeTransport(Transport):
 
     def accept(self, answer: Description) -> None:
         """Take the client's answer and begin the handshake. Raises NewPeerCertificate."""
-        self._takes_red = any(one.codec("red") is not None for one in answer.sections)
+        self._takes_red, self._takes_h264 = (
+            any(one.codec(name) is not None for one in answer.sections) for name in ("red", H264.name)
+        )
         self.connect(answer, server=answer.setup != "passive")
 
     @property
@@ -105,6 +109,10 @@ class SubscribeTransport(Transport):
             return
         self._leave_own()
         theirs = [one for one in self._programme.pictures if one.slot.holder != self._viewer]
+        foreign = [one for one in theirs if one.payload_format is H264 and not self._takes_h264]
+        theirs = [one for one in theirs if one not in foreign]
+        for picture in foreign:
+            self._views[picture.slot.place.ssrc].stop()
         link, sound = self.bandwidth, self._programme.sound
         found = allocate(link.budget - sound, [self._demand(picture) for picture in theirs])
         link.on_sent(sound + found.rate)
@@ -120,7 +128,7 @@ class SubscribeTransport(Transport):
                 view = self._views[slot.place.ssrc]
                 view.carry(plain=not (self._takes_red and self._is_lossy))
                 view.watch(0)
-        self._tell(theirs)
+        self._tell(theirs, foreign)
         # Who has everything at its best goes on with it, without being reckoned each second.
         best = all(found.qualities[one.slot.place.mid] == len(one.rates) - 1 for one in theirs)
         self._settled = self._programme.shape if best else None
@@ -157,9 +165,11 @@ class SubscribeTransport(Transport):
         enough = (n for n, one in enumerate(picture.heights) if one is not None and one >= _ENOUGH * height)
         return next(enough, best)
 
-    def _tell(self, pictures: Sequence[Picture]) -> None:
-        """Say what the viewer gets and why, when that has changed."""
-        told: dict[str, Any] = {}
+    def _tell(self, pictures: Sequence[Picture], foreign: Sequence[Picture]) -> None:
+        """Say what the viewer gets and why, when that has changed; `foreign` are those they cannot read."""
+        told: dict[str, Any] = {
+            one.slot.place.mid: {"quality": None, "of": len(one.rates), "paused": "codec"} for one in foreign
+        }
         self.is_reduced = False
         for picture in pictures:
             place, wanted = picture.slot.place, self._views[picture.slot.place.ssrc].wanted
@@ -230,7 +240,7 @@ class SubscribeTransport(Transport):
         head = HEADER_SIZE + SEND_TIME_SIZE
         return (
             packet[:1]
-            + bytes((packet[1] & 0x80 | RTX_PAYLOAD_TYPE,))
+            + bytes((packet[1] & 0x80 | (RTX_OF[packet[1] & 0x7F] or 0),))
             + rtx.to_bytes(2, "big")
             + packet[4:8]
             + place.rtx_ssrc.to_bytes(4, "big")
@@ -290,10 +300,10 @@ class SubscribeTransport(Transport):
 
 
 def _lines(place: Place, local: Sequence[str]) -> list[str]:
-    payload_type = PAYLOAD_TYPES[place.kind]
-    second = RTX_PAYLOAD_TYPE if place.kind == "video" else RED
+    rtx = [one for one in (VP8, H264) if place.kind == "video"]
+    types = " ".join(f"{one.payload_type} {one.rtx_payload_type}" for one in rtx)
     lines = [
-        f"m={place.kind} 9 UDP/TLS/RTP/SAVPF {payload_type} {second}",
+        f"m={place.kind} 9 UDP/TLS/RTP/SAVPF {types or f'{OPUS.payload_type} {RED}'}",
         "c=IN IP4 0.0.0.0",
         f"a=mid:{place.mid}",
         "a=rtcp-mux",
@@ -303,25 +313,26 @@ def _lines(place: Place, local: Sequence[str]) -> list[str]:
         f"a=msid:{place.stream} {place.stream}-{place.source}",
     ]
     if place.kind == "audio":
-        lines += [
-            f"a=rtpmap:{payload_type} opus/48000/2",
-            f"a=fmtp:{payload_type} minptime=10;useinbandfec=1",
+        opus = OPUS.payload_type
+        return [
+            *lines,
+            f"a=rtpmap:{opus} {OPUS.encoding}",
+            f"a=fmtp:{opus} {OPUS.parameters}",
             f"a=rtpmap:{RED} red/48000/2",
-            f"a=fmtp:{RED} {payload_type}/{payload_type}",
+            f"a=fmtp:{RED} {opus}/{opus}",
             f"a=ssrc:{place.ssrc} cname:{place.stream}",
         ]
-        return lines
-    lines += [
-        f"a=rtpmap:{payload_type} VP8/90000",
-        f"a=rtcp-fb:{payload_type} nack",
-        f"a=rtcp-fb:{payload_type} nack pli",
-        f"a=rtcp-fb:{payload_type} ccm fir",
-        f"a=rtcp-fb:{payload_type} goog-remb",
+    for one in rtx:
+        lines.append(f"a=rtpmap:{one.payload_type} {one.encoding}")
+        if one.parameters:
+            lines.append(f"a=fmtp:{one.payload_type} {one.parameters}")
+        lines += [f"a=rtcp-fb:{one.payload_type} {kind}" for kind in _FEEDBACK]
+        lines.append(f"a=rtpmap:{one.rtx_payload_type} rtx/{one.clock}")
+        lines.append(f"a=fmtp:{one.rtx_payload_type} apt={one.payload_type}")
+    return [
+        *lines,
         f"a=extmap:{SEND_TIME} {URI_SEND_TIME}",
-        f"a=rtpmap:{RTX_PAYLOAD_TYPE} rtx/90000",
-        f"a=fmtp:{RTX_PAYLOAD_TYPE} apt={payload_type}",
         f"a=ssrc-group:FID {place.ssrc} {place.rtx_ssrc}",
         f"a=ssrc:{place.ssrc} cname:{place.stream}",
         f"a=ssrc:{place.rtx_ssrc} cname:{place.stream}",
     ]
-    return lines

@@ -3,12 +3,12 @@
 import time
 
 from media import rtcp, vp8
-from media.layer import VIDEO_CLOCK
+from media.formats import VP8
 from media.slot import Slot
 from media.strand import NONE, Entry, Numbers, Shift, Strand, Watcher
 
-_FRAME = VIDEO_CLOCK // 30
-_LONGEST_STEP = 10 * VIDEO_CLOCK  # two clocks of one sender that differ by more are not believed
+_FRAME = VP8.clock // 30  # every picture's clock is the same
+_LONGEST_STEP = 10 * VP8.clock  # two clocks of one sender that differ by more are not believed
 
 
 class View:
@@ -84,12 +84,12 @@ class View:
 
     def enter(self, strand: Strand, entry: Entry) -> None:
         """Come over to a strand whose keyframe begins with this packet; its numbers follow the last ones."""
-        _, sequence, timestamp, payload = entry
+        kind, sequence, timestamp, payload = entry
         before = self.strand
         last = before.numbers(self.shift) if before is not None else self._last
         shift = NONE
         if last is not None:
-            picture, tl0 = vp8.numbers(payload)
+            picture, tl0 = vp8.numbers(payload) if kind & 0x7F == VP8.payload_type else (0, 0)
             # A frame that stays unfinished must look so: a number is left out behind it.
             following = last.sequence + (1 if last.whole else 2)
             shift = Shift(
@@ -118,10 +118,10 @@ class View:
             there = strand.captured_at(timestamp)
             here = self.strand.captured_at((last.timestamp - self.shift.timestamp) & 0xFFFFFFFF)
             if there is not None and here is not None:
-                step = round((there - here) * VIDEO_CLOCK)
+                step = round((there - here) * VP8.clock)
                 if 0 < step < _LONGEST_STEP:
                     return last.timestamp + step
-        elapsed = 0 if last.at is None else int((time.monotonic() - last.at) * VIDEO_CLOCK)
+        elapsed = 0 if last.at is None else int((time.monotonic() - last.at) * VP8.clock)
         return last.timestamp + max(_FRAME, elapsed)
 
     def again(self, sequence: int) -> bytes | None:

@@ -30,6 +30,36 @@ window.RTCPeerConnection = class extends Real {
   constructor(configuration) { super({ ...configuration, iceTransportPolicy: 'relay' }); }
 };
 """
+# A browser that sends no VP8, as some phones do.
+_H264_ONLY = """
+const add = RTCPeerConnection.prototype.addTransceiver;
+RTCPeerConnection.prototype.addTransceiver = function (track, init) {
+  const made = add.call(this, track, init);
+  const all = RTCRtpSender.getCapabilities('video').codecs;
+  if (track.kind === 'video')
+    made.setCodecPreferences(all.filter((one) => /H264|rtx/.test(one.mimeType)));
+  return made;
+};
+"""
+# A browser that reads no H.264.
+_NO_H264 = """
+const accept = RTCPeerConnection.prototype.setLocalDescription;
+RTCPeerConnection.prototype.setLocalDescription = function (description) {
+  if (description?.type !== 'answer') return accept.call(this, description);
+  const sdp = description.sdp.replace(/^a=(rtpmap|fmtp|rtcp-fb):(102|103) .*\\r\\n/gm, '')
+    .replace(/^(m=video .*) 102 103/gm, '$1');
+  return accept.call(this, { type: 'answer', sdp });
+};
+"""
+_CODEC = """async () => {
+  const found = [];
+  const report = (await window.liveserverClass.stats()) ?? new Map();
+  report.forEach((one) => {
+    if (one.type === 'inbound-rtp' && one.kind === 'video' && one.framesDecoded > 10)
+      found.push([report.get(one.codecId).mimeType, one.frameWidth, one.frameHeight]);
+  });
+  return found;
+}"""
 _SEEN = """async () => {
   const seen = {};
   ((await window.liveserverClass.stats()) ?? new Map()).forEach((one) => {
@@ -122,6 +152,46 @@ async def test_a_slow_link_gets_a_picture_it_carries_and_the_others_keep_theirs(
     assert 0.5 * told["minutes"] < quality["minutes"] <= told["minutes"]
     assert 6 / (60 * told["minutes"]) < quality["reduced"] / 100 < 0.5
     assert quality["lost"] < 5
+
+
+async def test_a_picture_in_h264_is_seen_by_who_can_read_it(school: School, open_page: OpenPage) -> None:
+    teacher = await school.register("instructor")
+    students = [await school.register() for _ in range(3)]
+    course = await school.course(teacher)
+    await school.enroll(students, course)
+    session = await school.session(teacher, course, seats=3)
+    at_desk = await open_page(teacher.email)
+    await at_desk.add_init_script(_H264_ONLY)
+    await _enter(at_desk, school, session, "Enter the class")
+    first, late, blind = [await open_page(one.email) for one in students]
+    await blind.add_init_script(_NO_H264)
+    await _enter(first, school, session, "Join the class")
+    await _seen_as(first, ["video/H264", 1280, 720])
+    await _enter(late, school, session, "Join the class")
+    await _enter(blind, school, session, "Join the class")
+    await _seen_as(late, ["video/H264", 1280, 720])
+    await blind.get_by_text("cannot show this picture").wait_for(timeout=10_000)
+    assert await blind.evaluate(_CODEC) == []
+    # Another quality of it, and back.
+    await late.set_viewport_size({"width": 360, "height": 400})
+    await _seen_as(late, ["video/H264", 640, 360])
+    assert await first.evaluate(_CODEC) == [["video/H264", 1280, 720]]
+    # VP8 on the same place: one connection, one stream, another format.
+    await at_desk.close()
+    again = await open_page(teacher.email)
+    await _enter(again, school, session, "Enter the class")
+    await _seen_as(first, ["video/VP8", 1280, 720])
+    await _seen_as(blind, ["video/VP8", 1280, 720])
+
+
+async def _seen_as(page: Page, wanted: list[Any]) -> None:
+    seen: Any = None
+    for _ in range(120):
+        seen = await page.evaluate(_CODEC)
+        if seen == [wanted]:
+            return
+        await asyncio.sleep(0.25)
+    raise AssertionError(f"{seen}, not {wanted}")
 
 
 async def test_media_goes_on_from_another_network(school: School, open_page: OpenPage) -> None:

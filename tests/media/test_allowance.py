@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from media.allowance import Allowance
+from media.formats import OPUS
 from media.producer import Producer
 from media.slot import Slot, stage
 from media.strand import NONE, Strand
@@ -126,7 +127,7 @@ async def test_retransmitted_audio_is_not_taken() -> None:
     producer = Producer(
         mid="0",
         source="microphone",
-        kind="audio",
+        payload_format=OPUS,
         payload_type=111,
         rtx_payload_type=112,
         red_payload_type=None,

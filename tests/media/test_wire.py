@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pylibsrtp import Session
 
-from media import rtcp, rtp, sdp, vp8
+from media import h264, rtcp, rtp, sdp, vp8
 from media.ice import IceLite, local_ufrag_of
 from media.nack import MissingPackets
 from media.sender import runs
@@ -80,6 +80,38 @@ def test_no_payload_makes_the_vp8_reader_raise(payload: bytes) -> None:
     flow = vp8.Continuity()
     flow.restart(payload)
     assert len(flow.rewrite(payload)) == len(payload)
+
+
+# Sequence parameter sets as x264 writes them.
+@pytest.mark.parametrize(
+    ("parameter_set", "size"),
+    [
+        ("6742c01fd9005005ba10000003001000000303c8f1832480", (1280, 720)),
+        ("67640028acb200f0044fcb08000003000800000301e478c19240", (1920, 1080)),
+        ("674d401fd900d83de6e10000030001000003003c8f183248", (854, 480)),
+        ("6742c01ed900a02ff9210000030001000003003c8f162e48", (640, 362)),
+    ],
+)
+def test_an_h264_keyframe_is_known_by_its_parameter_set(parameter_set: str, size: tuple[int, int]) -> None:
+    alone = bytes.fromhex(parameter_set)
+    picture = b"\x68\xce\x3c\x80"
+    together = b"\x78" + b"".join(len(unit).to_bytes(2, "big") + unit for unit in (alone, picture))
+    for payload in (alone, together):
+        assert h264.is_keyframe(payload)
+        assert h264.frame_size(payload) == size
+    for payload in (picture, b"\x65\x88\x84", b"\x7c\x85\x88", b"\x41\x9a", b"", b"\x78\x00\x09\x67"):
+        assert not h264.is_keyframe(payload)
+        assert h264.frame_size(payload) is None
+    for end in range(1, len(alone) - 4):
+        h264.frame_size(alone[:end])
+
+
+@given(st.binary(max_size=80))
+def test_no_payload_makes_the_h264_reader_raise(payload: bytes) -> None:
+    for one in (payload, b"\x67" + payload, b"\x67\x64" + payload, b"\x78" + payload):
+        h264.is_keyframe(one)
+        size = h264.frame_size(one)
+        assert size is None or all(0 < side <= 1 << 14 for side in size)
 
 
 @given(st.binary(max_size=120))

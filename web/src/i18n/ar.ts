@@ -219,6 +219,7 @@ export const ar: Arabic<Messages> = {
     waitingTeacher: "بانتظار كاميرا المدرّس",
     startingCamera: "جارٍ تشغيل الكاميرا…",
     yourCameraIsOff: "كاميرتك مغلقة: لا يرى الطلاب شيئًا بعد",
+    unreadable: "متصفحك لا يعرض هذه الصورة (H.264). جرّب متصفحًا آخر؛ الصوت مستمر.",
     starved: "اتصالك أضعف من أن يحمل هذه الصورة. ستعود وحدها، والصوت مستمر.",
     screenOf: "الشاشة",
     paused: "متوقف",

@@ -204,6 +204,8 @@ export const en = {
     startingCamera: "Starting your camera…",
     yourCameraIsOff: "Your camera is off: the class sees nothing yet",
     screenOf: "Screen",
+    unreadable:
+      "Your browser cannot show this picture (H.264). Another browser can; the sound goes on.",
     starved:
       "Your connection is too weak for this picture. It comes back by itself; sound goes on.",
     paused: "Paused",

@@ -34,7 +34,7 @@ export interface Slot {
 export interface Quality {
   quality: number | null;
   of: number;
-  paused: "bandwidth" | null;
+  paused: "bandwidth" | "codec" | null;
 }
 
 export interface Welcome {

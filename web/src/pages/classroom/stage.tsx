@@ -16,7 +16,7 @@ interface Picture {
   mine: boolean;
   speaking: boolean;
   /** The link does not carry it. */
-  starved: boolean;
+  missing: "bandwidth" | "codec" | null;
 }
 
 /** What is to be seen: the screen or the teacher large, everybody else on the stage beside. */
@@ -68,7 +68,7 @@ function picturesOf(state: ClassState, you: string, screenOf: string): Picture[]
         whole,
         mine: mine && !whole,
         speaking: !whole && state.speaking.includes(slot.participant),
-        starved: !mine && state.quality[slot.mid]?.paused === "bandwidth",
+        missing: mine ? null : (state.quality[slot.mid]?.paused ?? null),
       },
     ];
   };
@@ -111,10 +111,10 @@ function PictureView({ room, picture, large = false }: PictureProps) {
       data-speaking={picture.speaking}
     >
       <video ref={video} autoPlay muted playsInline data-mine={picture.mine} />
-      {picture.starved && (
+      {picture.missing && (
         <div className={classes.starved} role="status">
           <IconAntennaBarsOff size={large ? 32 : 20} />
-          <span>{t("room.starved")}</span>
+          <span>{t(picture.missing === "codec" ? "room.unreadable" : "room.starved")}</span>
         </div>
       )}
       <figcaption dir="auto">{picture.label}</figcaption>
