@@ -231,9 +231,9 @@ class _Endpoint:
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated
-        login = await http.app[SERVICES].accounts.authenticate(token.strip())
+        accounts, pace = http.app[SERVICES].accounts, http.app[FRONT].pace
+        login = await accounts.authenticate(token.strip(), pace.take)
         http[LOGIN] = login
-        http.app[FRONT].pace.take(login.user.id)
         if declared.roles is not None and login.user.role not in declared.roles:
             raise ForbiddenRole
         return login

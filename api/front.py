@@ -1,5 +1,6 @@
 """What is asked of a request before its route: whom it names, whose page sent it, how often it comes."""
 
+import functools
 import ipaddress
 import socket
 import time
@@ -106,17 +107,28 @@ class Front:
         """Say whether a Host header names us. Digits always do: only a name can be somebody else's, who
         lets it lead here (DNS rebinding).
         """
-        try:
-            name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
-        except ValueError:
-            return False
-        if name in self.allowed_hosts or name == "localhost" or name.endswith(".localhost"):
-            return True
-        try:
-            ipaddress.ip_address(name)
-        except ValueError:
-            return False
+        return _is_known(host, self.allowed_hosts)
+
+
+@functools.lru_cache(1024)
+def _is_known(host: str, allowed: frozenset[str]) -> bool:
+    name = _name_of(host)
+    if name in allowed or name == "localhost" or name.endswith(".localhost"):
         return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _name_of(host: str) -> str:
+    """Return the name in `name`, `name:port` or `[address]:port` as DNS has it, '' when there is none."""
+    try:
+        name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+        return name if name.isascii() else name.encode("idna").decode()
+    except ValueError:
+        return ""
 
 
 FRONT: web.AppKey[Front] = web.AppKey("front", Front)
@@ -124,11 +136,9 @@ FRONT: web.AppKey[Front] = web.AppKey("front", Front)
 
 def own_names(public_url: str, further: tuple[str, ...]) -> frozenset[str]:
     """Return the names this server goes by: its address's, this machine's own, and those it was told."""
-    machine = socket.gethostname().lower()
-    public = urlsplit(public_url).hostname
-    return frozenset(
-        {machine, f"{machine}.local", *(name.lower() for name in further), *([public] if public else [])}
-    )
+    machine = socket.gethostname()
+    public = urlsplit(public_url).netloc
+    return frozenset({_name_of(one) for one in (machine, f"{machine}.local", public, *further)} - {""})
 
 
 class Pace:

@@ -10,6 +10,7 @@ from aiohttp.typedefs import Handler
 from pydantic import Field, StringConstraints
 
 from api.contract import SERVICES, Reply, Request, route
+from api.front import FRONT
 from api.scalars import Body, Instant, Out, PageQuery, PositiveInt, Title, WebAddress
 from liveserver.errors import (
     CourseClosed,
@@ -177,7 +178,7 @@ def plan_in(body: SessionPlan) -> Plan:
     )
 
 
-@route("POST", "/api/live-sessions", status=201, roles=_INSTRUCTOR, raises=(NotFound, Overlap))
+@route("POST", "/api/live-sessions", status=201, roles=_INSTRUCTOR, raises=(NotFound, CourseClosed, Overlap))
 async def schedule_session(request: Request, body: LiveSessionIn) -> PlannedSession:
     session = await request.services.scheduling.schedule(
         request.user, body.course_id, lesson_id=body.lesson_id, plan=plan_in(body)
@@ -322,7 +323,8 @@ async def unchanged_status(request: web.Request, handler: Handler) -> web.Stream
     than aiohttp's own. Whatever is not surely unchanged goes on to `session_status`.
     """
     etags = request.headers.get("If-None-Match")
-    if etags is not None and (session := request.match_info.get("session")) is not None:
+    known = request.app[FRONT].is_known(request.headers.get("Host", ""))
+    if known and etags is not None and (session := request.match_info.get("session")) is not None:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme == "Bearer" and request.match_info.route.name == session_status.name:
             etag = request.app[SERVICES].polls.unchanged(token, session, etags)

@@ -59,7 +59,8 @@ class CourseFiguresOut(Out):
 
 class QualityOut(Out):
     """Of the `minutes` in which students were sent media: the percent in which a picture came poorer than
-    their pages had use for, since their links were too slow, and the percent of packets lost on the way.
+    their pages had use for, since their links were too slow; and the percent of packets that were lost on the
+    way, as their browsers reported it, in the mean over that time.
     """
 
     minutes: float

@@ -5,7 +5,7 @@ import os
 import secrets
 import signal
 import ssl
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 
 import socketio
@@ -32,7 +32,7 @@ from signaling.telling import Telling
 
 WEB_DIST = Path(__file__).parent.parent / "web" / "dist"
 _SECONDS_TO_WORKERS = 30.0
-_SECONDS_BETWEEN_REMINDERS = 10.0
+_SECONDS_BETWEEN_SWEEPS = 10.0
 _log = structlog.get_logger()
 
 
@@ -59,10 +59,19 @@ async def run(settings: Settings, running: Running, port: int) -> None:
         rooms, telling = _signal(settings, running, services, storage, sio, links, owned)
         await rooms.ready(_SECONDS_TO_WORKERS)
         await services.live_sessions.reconcile()
-        owned.start(_reconcile(services), "reconcile")
+        owned.start(
+            _regularly("reconcile", 1, services.live_sessions.reconcile, services.seats.note_refused),
+            "reconcile",
+        )
         owned.start(services.platform.run(), "platform")
         owned.start(services.keys.run(), "keys")
-        owned.start(_remind(services), "remind")
+        owned.start(
+            _regularly(
+                "remind", _SECONDS_BETWEEN_SWEEPS, services.scheduling.remind, services.payments.sweep
+            ),
+            "remind",
+        )
+        owned.start(_regularly("retain", _SECONDS_BETWEEN_SWEEPS, services.retention.sweep), "retain")
         handlers = {
             PREPARE_VIDEO: services.videos.prepare,
             PREPARE_PORTRAIT: services.portraits.prepare,
@@ -76,7 +85,7 @@ async def run(settings: Settings, running: Running, port: int) -> None:
             running.database_url,
             handlers,
             gave_up=dict.fromkeys((PREPARE_VIDEO, PREPARE_PORTRAIT, SCREEN_FILE), give_up),
-            limits={PREPARE_VIDEO: 1, PREPARE_PORTRAIT: 1},
+            limits={PREPARE_VIDEO: 1, PREPARE_PORTRAIT: 1, SCREEN_FILE: 2},
         )
         owned.start(jobs.run(), "jobs")
         runner = web.AppRunner(app, access_log=None, keepalive_timeout=60, shutdown_timeout=3)
@@ -167,30 +176,17 @@ def _signal(
     return rooms, telling
 
 
-async def _reconcile(services: Services) -> None:
+async def _regularly(name: str, seconds: float, *deeds: Callable[[], Awaitable[None]]) -> None:
+    """Do each, again and again; one that fails keeps no other from being done."""
     while True:
-        await asyncio.sleep(1)
-        try:
-            await services.live_sessions.reconcile()
-            await services.seats.note_refused()
-        except Unavailable as error:
-            _log.warning("reconcile.unavailable", code=error.code)
-        except Exception:
-            _log.exception("reconcile.internal")
-
-
-async def _remind(services: Services) -> None:
-    while True:
-        await asyncio.sleep(_SECONDS_BETWEEN_REMINDERS)
-        try:
-            await services.scheduling.remind()
-            await services.uploads.sweep()
-            await services.uploads.purge()
-            await services.payments.sweep()
-        except Unavailable as error:
-            _log.warning("remind.unavailable", code=error.code)
-        except Exception:
-            _log.exception("remind.internal")
+        await asyncio.sleep(seconds)
+        for deed in deeds:
+            try:
+                await deed()
+            except Unavailable as error:
+                _log.warning(f"{name}.unavailable", code=error.code)
+            except Exception:
+                _log.exception(f"{name}.internal")
 
 
 async def _open_admin(

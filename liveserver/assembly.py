@@ -8,7 +8,7 @@ from datetime import timedelta
 import redis.asyncio
 
 from liveserver.config import Running, Settings
-from liveserver.outside.antivirus import Clamd, TooLargeToScan
+from liveserver.outside.antivirus import Clamd
 from liveserver.outside.documents import Documents
 from liveserver.outside.mail import Mailer
 from liveserver.outside.payments.paymob import Paymob
@@ -37,6 +37,7 @@ from liveserver.services.portraits import Portraits
 from liveserver.services.profiles import Profiles
 from liveserver.services.progress import Progress
 from liveserver.services.relays import Relays
+from liveserver.services.retention import Retention
 from liveserver.services.scheduling import Scheduling
 from liveserver.services.screening import Screening
 from liveserver.services.seats import Seats
@@ -217,12 +218,12 @@ async def build_services(settings: Settings, running: Running, storage: Storage)
             profiles=Profiles(storage.database, hashing, throttle, portraits, storage.bus),
             progress=progress,
             relays=Relays(settings.media.turn_urls, settings.media.turn_secret),
+            retention=Retention(storage.database, storage.objects, platform),
             scheduling=scheduling,
             screening=Screening(
                 storage.database,
                 storage.objects,
                 Clamd(settings.uploads.clamd) if settings.uploads.clamd else None,
-                TooLargeToScan,
             ),
             seats=seats,
             statistics=Statistics(storage.database, attendance),

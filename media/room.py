@@ -318,13 +318,14 @@ class Room:
         """Once a second: reports, consent, what is sent to whom."""
         self._programme = programme(self._slots, self._speaking, now)
         seconds, self._ticked_at = now - self._ticked_at, now
+        shows = bool(self._programme.pictures or self._programme.voices)
         for participant in list(self.participants.values()):
             if participant.publish is not None:
                 participant.publish.tick(now)
             watcher = participant.subscribe
             if watcher is not None:
                 watcher.follow(self._programme, now)
-                if watcher.connected and not participant.staff:
+                if shows and watcher.connected and not participant.staff:
                     self.viewing.note(seconds, is_reduced=watcher.is_reduced, loss=watcher.loss)
         for slot in self._slots:
             if slot.producer is not None and len(slot.producer.layers) > 1:

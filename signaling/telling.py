@@ -222,13 +222,14 @@ class Telling:
                 occupants = await asked(worker.occupants())
             except MediaUnavailable:
                 continue
-            await self._services.statistics.note_viewing(await asked(worker.viewing()))
             for room, people in occupants.items():
                 holders = await self._services.seats.holders(LiveSessionId(UUID(room)))
                 for name, fence in people.items():
                     if holders is not None and UserId(UUID(name)) not in holders:
                         _log.warning("media.without_seat", room=room, participant=name)
                         await asked(worker.detach(room, name, fence=fence))
+            if seen := await asked(worker.viewing()):
+                await self._services.statistics.note_viewing(seen)
 
     async def _check_logins(self) -> None:
         """A logout or a ban bites though nobody told us of it."""
@@ -305,14 +306,15 @@ class Telling:
         for member in members:
             member.leaving = True
             self._members.remove(member.sid)
+        seen = None
         try:
-            taken = await asked(self._rooms.worker(room).close_room(room))
-            if taken is not None:
-                await self._services.statistics.note_viewing({room: taken})
+            seen = await asked(self._rooms.worker(room).close_room(room))
         finally:
             await self._everybody(room, "session.ended", {"id": room, "reason": said["reason"]})
             for member in members:
                 await self._sio.disconnect(member.sid, namespace=_NAMESPACE)
+        if seen is not None:
+            await self._services.statistics.note_viewing({room: seen})
 
     async def _login_revoked(self, said: Happening) -> None:
         for member in self._members:

@@ -57,10 +57,26 @@ class CourseFigures:
     lessons: Sequence[LessonFigures]
 
 
+@dataclass(slots=True)
+class Viewing:
+    """How a class arrives, summed up, in seconds of one student each: sent media, a picture poorer than their
+    page had use for, lost on the way.
+    """
+
+    seconds: float = 0.0
+    reduced: float = 0.0
+    lost: float = 0.0
+
+    def add(self, *, seconds: float, reduced: float, lost: float) -> None:
+        self.seconds += seconds
+        self.reduced += reduced
+        self.lost += lost
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quality:
     """How well a class arrived: of the `minutes` its students were sent media, the percent in which a picture
-    came poorer than their pages had use for, and the percent of packets that were lost on the way.
+    came poorer than their pages had use for; and the percent of packets lost on the way, in the mean.
     """
 
     minutes: float

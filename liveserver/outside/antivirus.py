@@ -5,6 +5,7 @@ import contextlib
 import re
 import struct
 from collections.abc import AsyncIterator
+from typing import ClassVar
 
 _LENGTH = struct.Struct("!L")
 _SECONDS = 120.0  # to look at a whole file
@@ -21,6 +22,9 @@ class TooLargeToScan(Exception):
 
 class Clamd:
     """`address` is `host:port`, or the path of a unix socket."""
+
+    Away: ClassVar[type[Exception]] = ScannerAway
+    TooLarge: ClassVar[type[Exception]] = TooLargeToScan
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -48,10 +52,11 @@ class Clamd:
             with contextlib.suppress(ConnectionError):
                 writer.write(b"zINSTREAM\0")
                 async for piece in pieces:
-                    writer.write(_LENGTH.pack(len(piece)) + piece)
-                    await writer.drain()
+                    await asyncio.sleep(0)  # what it says before it hangs up is read first
                     if answer.done():
                         break
+                    writer.write(_LENGTH.pack(len(piece)) + piece)
+                    await writer.drain()
                 else:
                     writer.write(_LENGTH.pack(0))
                     await writer.drain()

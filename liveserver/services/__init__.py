@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from liveserver.services.profiles import Profiles
     from liveserver.services.progress import Progress
     from liveserver.services.relays import Relays
+    from liveserver.services.retention import Retention
     from liveserver.services.scheduling import Scheduling
     from liveserver.services.screening import Screening
     from liveserver.services.seats import Seats
@@ -56,6 +57,7 @@ class Services:
     profiles: "Profiles"
     progress: "Progress"
     relays: "Relays"
+    retention: "Retention"
     scheduling: "Scheduling"
     screening: "Screening"
     seats: "Seats"

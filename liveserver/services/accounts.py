@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import ipaddress
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -263,9 +263,15 @@ class Accounts:
         if owner is not None:
             await tell_ended(self._bus, owner, [family])
 
-    async def authenticate(self, access_token: str) -> Login:
-        """Say who holds an access token. Raises TokenExpired, TokenInvalid, AccountDisabled."""
+    async def authenticate(
+        self, access_token: str, admit: Callable[[UserId], None] = lambda _user: None
+    ) -> Login:
+        """Say who holds an access token; of whom `admit` refuses, by raising, nothing else is asked.
+
+        Raises TokenExpired, TokenInvalid, AccountDisabled.
+        """
         claims = await self._signer.read_access(access_token)
+        admit(UserId(claims.user_id))
         return await self.check_login(claims.user_id, claims.family, claims.version)
 
     async def check_login(self, user_id: UUID, family: UUID, version: int | None = None) -> Login:

@@ -221,19 +221,22 @@ class Courses:
             course = await courses.lock(conn, course_id)
             if course is None:
                 raise NotFound
-            if course.status is verdict:
+            rejects = verdict is CourseStatus.REJECTED
+            closes = rejects and not self._platform.current.keep_access_when_rejected
+            if course.status is verdict and (course.closed or not closes):
                 return course
             reviewable = {CourseStatus.PENDING}
-            if verdict is CourseStatus.REJECTED:
-                reviewable.add(CourseStatus.APPROVED)
+            if rejects:
+                reviewable |= {CourseStatus.APPROVED, CourseStatus.REJECTED}
             if course.status not in reviewable:
                 raise WrongState(state=course.status)
             if verdict is CourseStatus.APPROVED and not course.lesson_count:
                 raise NeedsLesson
-            closes = verdict is CourseStatus.REJECTED and not self._platform.current.keep_access_when_rejected
             if closes:
                 await _resting(conn, course_id)
-            await courses.set_status(conn, course_id, verdict, reason, closed=closes)
+            # What is closed stays so until it is approved.
+            closed = rejects and (course.closed or closes)
+            await courses.set_status(conn, course_id, verdict, reason, closed=closed)
             await audit.write(conn, admin.id, f"course.{verdict}", course_id, reason=reason)
             kind = (
                 NotificationKind.COURSE_APPROVED

@@ -8,7 +8,7 @@ from liveserver.models.accounts import User
 from liveserver.models.courses import Course, Lesson, LessonType, Section
 from liveserver.models.ids import CourseId, LessonId, LiveSessionId, SectionId
 from liveserver.models.live_sessions import Plan, SessionStatus
-from liveserver.models.uploads import Upload, UploadStatus
+from liveserver.models.uploads import Upload
 from liveserver.services.access import open_lesson
 from liveserver.services.courses import Courses, known, require_version
 from liveserver.services.scheduling import Scheduling
@@ -202,7 +202,7 @@ async def _content(conn: Connection, instructor: User, kind: LessonType, key: st
         raise Invalid(("contentUrl", "unknown"))
     if upload.purpose.value != kind.value:
         raise Invalid(("contentUrl", "wrong_type"))
-    if upload.status not in {UploadStatus.READY, UploadStatus.PROCESSING}:
+    if not await uploads.take_into_use(conn, upload.id):
         raise Invalid(("contentUrl", upload.status))
     return upload
 

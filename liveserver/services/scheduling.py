@@ -7,7 +7,7 @@ from typing import Protocol
 from uuid import UUID
 from zoneinfo import available_timezones
 
-from liveserver.errors import Invalid, Overlap, SessionCancelled, SessionEnded, WrongState
+from liveserver.errors import CourseClosed, Invalid, Overlap, SessionCancelled, SessionEnded, WrongState
 from liveserver.models.accounts import Role, User
 from liveserver.models.courses import LessonType
 from liveserver.models.ids import CourseId, LessonId, LiveSessionId, UserId
@@ -68,9 +68,11 @@ class Scheduling:
     async def schedule(
         self, instructor: User, course_id: CourseId, *, lesson_id: LessonId | None, plan: Plan
     ) -> LiveSession:
-        """Plan a class of a course the caller teaches. Raises Invalid, Overlap."""
+        """Plan a class of a course the caller teaches. Raises Invalid, Overlap, CourseClosed."""
         async with self._database.transaction() as conn:
-            await taught(conn, instructor, course_id)
+            course = await taught(conn, instructor, course_id)
+            if course.closed:
+                raise CourseClosed
             if lesson_id is not None:
                 lesson = await lessons.by_id(conn, lesson_id)
                 if lesson is None or lesson.course_id != course_id:

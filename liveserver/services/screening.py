@@ -1,55 +1,72 @@
 """Files are looked at by a virus scanner before anybody may have them, where the operator runs one."""
 
 from collections.abc import AsyncIterator
-from typing import Protocol
+from datetime import timedelta
+from typing import ClassVar, Protocol
 from uuid import UUID
 
 import structlog
 
+from liveserver.errors import StoreUnavailable
 from liveserver.models.ids import UploadId
-from liveserver.models.uploads import UploadStatus
-from liveserver.storage import uploads
+from liveserver.models.uploads import Upload, UploadStatus
+from liveserver.services.uploads import SCREEN_FILE
+from liveserver.storage import jobs, uploads
 from liveserver.storage.jobs import Payload
 from liveserver.storage.postgres import Database
 from liveserver.storage.s3 import ObjectStore
 
+_AGAIN = timedelta(seconds=10)
 _log = structlog.get_logger()
 
 
 class Scanner(Protocol):
-    """What knows viruses; it raises while it cannot say, and is asked again then."""
+    """What knows viruses. Raises `Away` while it cannot say, `TooLarge` for what it never will."""
+
+    Away: ClassVar[type[Exception]]
+    TooLarge: ClassVar[type[Exception]]
 
     async def scan(self, pieces: AsyncIterator[bytes]) -> str | None: ...
 
 
 class Screening:
-    def __init__(
-        self, database: Database, store: ObjectStore, scanner: Scanner | None, too_large: type[Exception]
-    ) -> None:
+    def __init__(self, database: Database, store: ObjectStore, scanner: Scanner | None) -> None:
         self._database = database
         self._store = store
         self._scanner = scanner
-        self._too_large = too_large
+        self._away: tuple[type[Exception], ...] = (StoreUnavailable,)
+        if scanner is not None:
+            self._away += (scanner.Away,)
 
     async def screen(self, payload: Payload) -> None:
-        """Let a file be served or not; a job. Raises what the scanner raises, to be tried again."""
+        """Let a file be served or not; a job. While the scanner or the store is away, the file waits."""
         upload_id = UploadId(UUID(payload["upload"]))
         async with self._database.connection() as conn:
             upload = await uploads.by_id(conn, upload_id)
         if upload is None or upload.status is not UploadStatus.PROCESSING:
             return
-        reason = None
-        if self._scanner is not None:  # it may have been taken out of the settings since
-            try:
-                found = await self._scanner.scan(self._store.pieces(upload.object_key))
-            except self._too_large:
-                reason = "too_large_to_scan"
-            else:
-                reason = "infected" if found else None
-                if found:
-                    _log.warning("upload.infected", upload=str(upload_id), found=found)
+        try:
+            reason = await self._fault(upload)
+        except self._away:
+            _log.warning("upload.waits_for_scanner", upload=str(upload_id))
+            async with self._database.transaction() as conn:
+                await jobs.enqueue(conn, SCREEN_FILE, payload, after=_AGAIN)
+            return
         async with self._database.transaction() as conn:
-            status = UploadStatus.READY if reason is None else UploadStatus.FAILED
-            await uploads.set_status(conn, upload_id, status, reason)
-        if reason is not None:
-            await self._store.delete([upload.object_key])
+            current = await uploads.by_id(conn, upload_id, lock=True)
+            if current is not None and current.status is UploadStatus.PROCESSING:
+                status = UploadStatus.READY if reason is None else UploadStatus.FAILED
+                await uploads.set_status(conn, upload_id, status, reason)
+
+    async def _fault(self, upload: Upload) -> str | None:
+        """Return why a file may not be had, None when it may."""
+        if self._scanner is None:  # it was taken out of the settings since
+            return None
+        try:
+            found = await self._scanner.scan(self._store.pieces(upload.object_key))
+        except self._scanner.TooLarge:
+            return "too_large_to_scan"
+        if found is None:
+            return None
+        _log.warning("upload.infected", upload=str(upload.id), found=found)
+        return "infected"

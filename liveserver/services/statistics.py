@@ -3,12 +3,13 @@
 import contextlib
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from uuid import UUID
 
 from liveserver.errors import NotFound, SeatsUnavailable
 from liveserver.models.accounts import Role, User
 from liveserver.models.ids import CourseId, LiveSessionId
-from liveserver.models.statistics import CourseFigures, SchoolFigures, SessionFigures
+from liveserver.models.statistics import CourseFigures, SchoolFigures, SessionFigures, Viewing
 from liveserver.services.attendance import Attendance
 from liveserver.services.courses import taught
 from liveserver.storage import live_sessions, statistics
@@ -21,6 +22,7 @@ class Statistics:
     def __init__(self, database: Database, attendance: Attendance) -> None:
         self._database = database
         self._attendance = attendance
+        self._viewing: dict[str, Viewing] = {}  # by class, what the database has not been told yet
         self._school: SchoolFigures | None = None
         self._read_at = float("-inf")
 
@@ -38,18 +40,18 @@ class Statistics:
             return await statistics.course(conn, course_id)
 
     async def note_viewing(self, rooms: Mapping[str, Mapping[str, float]]) -> None:
-        """Add what the media workers saw of how their classes arrive."""
-        if not rooms:
-            return
-        async with self._database.transaction() as conn:
-            for room, seen in sorted(rooms.items()):
-                await live_sessions.add_viewing(
-                    conn,
-                    LiveSessionId(UUID(room)),
-                    viewed=seen["seconds"],
-                    reduced=seen["reduced"],
-                    lost=seen["lost"],
-                )
+        """Add what the media workers saw of how their classes arrive; what cannot be noted now is later."""
+        for room, seen in rooms.items():
+            self._viewing.setdefault(room, Viewing()).add(**seen)
+        taken, self._viewing = self._viewing, {}
+        try:
+            async with self._database.transaction() as conn:
+                for room, sums in sorted(taken.items()):
+                    await live_sessions.add_viewing(conn, LiveSessionId(UUID(room)), sums)
+        except BaseException:
+            for room, sums in taken.items():
+                self._viewing.setdefault(room, Viewing()).add(**asdict(sums))
+            raise
 
     async def session(self, viewer: User, session_id: LiveSessionId) -> SessionFigures:
         async with self._database.connection() as conn:

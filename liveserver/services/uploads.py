@@ -3,7 +3,6 @@
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -42,12 +41,9 @@ from liveserver.storage.s3 import ObjectStore
 HASH_DIFFERS = "content_differs_from_sha256"
 PREPARE_VIDEO, PREPARE_PORTRAIT, SCREEN_FILE = "video.prepare", "portrait.prepare", "file.screen"
 _PREPARED_BY = {Purpose.VIDEO: PREPARE_VIDEO, Purpose.AVATAR: PREPARE_PORTRAIT}
-_SECONDS_SIGNED = 600
+SECONDS_SIGNED = 600
 _LARGEST_AVATAR_MIB = 5
 _HEAD, _TAIL = 64 << 10, 4 << 20
-_ADDRESSES_OVER = timedelta(seconds=_SECONDS_SIGNED + 300)
-_LOOK_EVERY = timedelta(hours=6)
-_UNFINISHED_AFTER = timedelta(hours=24)
 _log = structlog.get_logger()
 
 
@@ -129,7 +125,7 @@ class Uploads:
         """Return an upload of one's own, with fresh addresses for the parts that are missing."""
         upload = await self._own(user, upload_id)
         if upload.status is not UploadStatus.UPLOADING:
-            return UploadPlan(upload=upload, parts=[], expires_in=_SECONDS_SIGNED)
+            return UploadPlan(upload=upload, parts=[], expires_in=SECONDS_SIGNED)
         done: set[int] = set()
         if upload.multipart_id is not None:
             wanted = upload.part_sizes()
@@ -181,7 +177,6 @@ class Uploads:
             if upload is None or upload.status is not UploadStatus.PROCESSING:
                 return
             await uploads.set_status(conn, upload_id, UploadStatus.FAILED, "try_again")
-        await self._store.delete([upload.object_key])
 
     async def abandon(self, user: User, upload_id: UploadId) -> None:
         """Give an unfinished upload up. Raises WrongState once it is complete."""
@@ -193,38 +188,6 @@ class Uploads:
             if current is None or current.status is not UploadStatus.UPLOADING:
                 raise WrongState(state=current.status if current else UploadStatus.FAILED)
             await uploads.set_status(conn, upload.id, UploadStatus.FAILED, "abandoned")
-        await self._clear(upload)
-
-    async def sweep(self) -> None:
-        """Throw away what nobody finished within a day, and what was sent after it was finished."""
-        now = datetime.now(UTC)
-        async with self._database.transaction() as conn:
-            stale = await uploads.unfinished_before(conn, now - _UNFINISHED_AFTER)
-            for upload in stale:
-                await uploads.set_status(conn, upload.id, UploadStatus.FAILED, "not_finished")
-        for upload in stale:
-            with suppress(StoreUnavailable):
-                await self._clear(upload)
-        async with self._database.transaction() as conn:
-            over = await uploads.staged_before(conn, now - _ADDRESSES_OVER)
-            await self._store.delete([upload.key for upload in over if upload.key != upload.object_key])
-            await uploads.set_unstaged(conn, [upload.id for upload in over])
-
-    async def purge(self) -> None:
-        """Throw away what no lesson has shown for so long as the settings say: of deleted courses, sections
-        and lessons, what was replaced, what was never used. Its row stays, and says so.
-        """
-        now = datetime.now(UTC)
-        async with self._database.transaction() as conn:
-            await uploads.note_use(conn, now - _LOOK_EVERY)
-        async with self._database.transaction() as conn:
-            kept = timedelta(days=self._platform.current.purge_days)
-            for upload in await uploads.unused_since(conn, now - kept):
-                video = await uploads.video(conn, upload.id)
-                made = await self._store.list(f"{video.prefix}/") if video is not None else {}
-                await uploads.set_status(conn, upload.id, UploadStatus.FAILED, "purged")
-                await self._store.delete([upload.object_key, *made])
-                _log.info("upload.purged", upload=str(upload.id), objects=1 + len(made))
 
     async def _own(self, user: User, upload_id: UploadId) -> Upload:
         async with self._database.connection() as conn:
@@ -240,15 +203,15 @@ class Uploads:
             if number not in done:
                 url = await self._sign(upload, number, size)
             parts.append(SignedPart(number=number, size=size, done=number in done, url=url))
-        return UploadPlan(upload=upload, parts=parts, expires_in=_SECONDS_SIGNED)
+        return UploadPlan(upload=upload, parts=parts, expires_in=SECONDS_SIGNED)
 
     async def _sign(self, upload: Upload, number: int, size: int) -> str:
         if upload.multipart_id is None:
             return await self._store.sign_put(
-                upload.key, content_type=upload.content_type, size=size, seconds=_SECONDS_SIGNED
+                upload.key, content_type=upload.content_type, size=size, seconds=SECONDS_SIGNED
             )
         return await self._store.sign_part(
-            upload.key, upload.multipart_id, number, size=size, seconds=_SECONDS_SIGNED
+            upload.key, upload.multipart_id, number, size=size, seconds=SECONDS_SIGNED
         )
 
     async def _gather(self, upload: Upload) -> str:
@@ -288,11 +251,6 @@ class Uploads:
         if upload.sha256 is not None and upload.purpose is not Purpose.VIDEO:
             return None if await self._store.sha256(place) == upload.sha256 else HASH_DIFFERS
         return None
-
-    async def _clear(self, upload: Upload) -> None:
-        if upload.multipart_id is not None:
-            await self._store.abort_multipart(upload.key, upload.multipart_id)
-        await self._store.delete([upload.key])
 
 
 def _new_key(owner: UserId, extension: str) -> str:

@@ -68,7 +68,6 @@ class Videos:
             _log.info("video.failed", upload=str(upload_id), reason=reason)
             async with self._database.transaction() as conn:
                 await uploads.set_status(conn, upload_id, UploadStatus.FAILED, reason)
-            await self._store.delete([upload.object_key])
             return
         async with self._database.transaction() as conn:
             await uploads.put_video(conn, video)

@@ -8,6 +8,7 @@ import asyncpg
 from liveserver.models.attendance import Thresholds
 from liveserver.models.ids import CourseId, LessonId, LiveSessionId, UserId, uuid7
 from liveserver.models.live_sessions import LiveSession, Plan, Provider, SessionStatus
+from liveserver.models.statistics import Viewing
 from liveserver.storage.courses import staff_of
 from liveserver.storage.postgres import Connection
 
@@ -144,16 +145,14 @@ async def add_refused(conn: Connection, session_id: LiveSessionId, count: int) -
     )
 
 
-async def add_viewing(
-    conn: Connection, session_id: LiveSessionId, *, viewed: float, reduced: float, lost: float
-) -> None:
+async def add_viewing(conn: Connection, session_id: LiveSessionId, seen: Viewing) -> None:
     await conn.execute(
         "UPDATE live_sessions SET viewed_seconds = viewed_seconds + $2,"
         " reduced_seconds = reduced_seconds + $3, lost_seconds = lost_seconds + $4 WHERE id = $1",
         session_id,
-        viewed,
-        reduced,
-        lost,
+        seen.seconds,
+        seen.reduced,
+        seen.lost,
     )
 
 

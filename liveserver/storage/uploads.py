@@ -101,7 +101,8 @@ async def set_status(
 ) -> None:
     await conn.execute(
         "UPDATE uploads SET status = $2, failure = $3,"
-        " completed_at = CASE WHEN $2 IN ('ready', 'failed') THEN now() END WHERE id = $1",
+        " completed_at = CASE WHEN $2 IN ('ready', 'failed') THEN now() END,"
+        " leftover = leftover OR $2 = 'failed' WHERE id = $1",
         upload_id,
         status,
         failure,
@@ -137,10 +138,9 @@ async def unfinished_before(conn: Connection, at: datetime) -> list[Upload]:
 
 
 async def staged_before(conn: Connection, at: datetime) -> list[Upload]:
-    """Return uploads that were finished before, and may have been sent once more since; locked as above."""
+    """Return uploads that were finished before, and may have been sent once more since."""
     rows = await conn.fetch(
-        f"SELECT {_COLUMNS} FROM uploads WHERE staged AND completed_at < $1"
-        " ORDER BY completed_at LIMIT 50 FOR UPDATE SKIP LOCKED",
+        f"SELECT {_COLUMNS} FROM uploads WHERE staged AND completed_at < $1 ORDER BY completed_at LIMIT 50",
         at,
     )
     return [_upload(row) for row in rows]
@@ -148,6 +148,25 @@ async def staged_before(conn: Connection, at: datetime) -> list[Upload]:
 
 async def set_unstaged(conn: Connection, upload_ids: Sequence[UploadId]) -> None:
     await conn.execute("UPDATE uploads SET staged = false WHERE id = ANY($1)", list(upload_ids))
+
+
+async def left_over(conn: Connection) -> list[Upload]:
+    """Return some failed uploads of which the store may still keep something, in any order."""
+    rows = await conn.fetch(f"SELECT {_COLUMNS} FROM uploads WHERE leftover ORDER BY random() LIMIT 20")
+    return [_upload(row) for row in rows]
+
+
+async def set_erased(conn: Connection, upload_id: UploadId) -> None:
+    await conn.execute("UPDATE uploads SET leftover = false WHERE id = $1", upload_id)
+
+
+async def take_into_use(conn: Connection, upload_id: UploadId) -> bool:
+    """Note that a lesson is about to show an upload; say whether it still can."""
+    row = await conn.fetchrow(
+        "UPDATE uploads SET used_at = now() WHERE id = $1 AND status IN ('ready', 'processing') RETURNING 1",
+        upload_id,
+    )
+    return row is not None
 
 
 async def note_use(conn: Connection, looked_before: datetime) -> None:

@@ -421,6 +421,13 @@ async def test_a_rejected_course_stays_open_to_its_students_unless_the_school_cl
     finally:
         await school.call("PATCH", "/api/admin/settings", admin, json={"keepAccessWhenRejected": True})
     assert (await _tree(school, owner, course))["closed"] is True
+    # It stays closed until it is approved, whatever the settings say by then.
+    await school.call("POST", f"/api/instructor/courses/{course}/submit", owner)
+    assert (await review("reject")).status == 200
+    assert (await _tree(school, owner, course))["closed"] is True
+    planning = {"courseId": course, "title": "Class", "startTime": "2036-01-01T10:00:00Z", "duration": 60}
+    refused = await school.call("POST", "/api/live-sessions", owner, json={**planning, "maxStudents": 2})
+    assert (refused.status, refused.code) == (403, "course_closed")
     for method, path, who in (
         ("GET", f"/api/lessons/{lesson}", student),
         ("GET", f"/api/lessons/{lesson}/file", student),

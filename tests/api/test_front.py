@@ -27,6 +27,8 @@ _PARTNER = "https://partner.example"
         ("localhost:8080", True),
         ("CLASS.example.org", True),
         ("class.example.org.:443", True),
+        ("xn--mgbb3dhb2b.example", False),
+        ("مدرسة.example", True),
         ("class.example.org.evil.example", False),
         ("evil.example:8080", False),
         ("class.example.org@evil.example", False),
@@ -36,12 +38,19 @@ _PARTNER = "https://partner.example"
     ],
 )
 def test_a_host_is_ours_by_name_or_by_digits(host: str, known: bool) -> None:
-    front = Front(allowed_hosts=own_names("https://class.example.org", ()))
+    front = Front(allowed_hosts=own_names("https://class.example.org", ("مدرسة.example",)))
     assert front.is_known(host) is known
 
 
-def test_further_names_are_ours_when_the_operator_says_so() -> None:
-    assert Front(allowed_hosts=own_names("", ("Inner.Example",))).is_known("inner.example:80")
+@pytest.mark.parametrize("said", ["Inner.Example", "inner.example:8080", "inner.example."])
+def test_further_names_are_ours_however_the_operator_writes_them(said: str) -> None:
+    assert Front(allowed_hosts=own_names("", (said,))).is_known("inner.example:80")
+
+
+def test_an_arabic_name_is_known_as_browsers_send_it() -> None:
+    sent = "مدرسة.example".encode("idna").decode()
+    assert sent.startswith("xn--")
+    assert Front(allowed_hosts=own_names("https://مدرسة.example:8443/", ())).is_known(sent)
 
 
 async def test_a_request_for_somebody_elses_host_is_refused_with_its_remedy(school: School) -> None:

@@ -3680,7 +3680,8 @@ export interface components {
         /**
          * QualityOut
          * @description Of the `minutes` in which students were sent media: the percent in which a picture came poorer than
-         *     their pages had use for, since their links were too slow, and the percent of packets lost on the way.
+         *     their pages had use for, since their links were too slow; and the percent of packets that were lost on the
+         *     way, as their browsers reported it, in the mean over that time.
          */
         QualityOut: {
             /** Minutes */
@@ -8999,7 +9000,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `account_disabled`: This account is disabled; `forbidden_role`: Not for your role */
+            /** @description `course_closed`: The course is closed; `account_disabled`: This account is disabled; `forbidden_role`: Not for your role */
             403: {
                 headers: {
                     [name: string]: unknown;
