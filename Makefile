@@ -10,7 +10,7 @@ NODE_PATH := PATH="$(CURDIR)/$(CACHE)/node/bin:$$PATH"
 WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) web/index.html web/docs.html web/vite.config.ts
 IMAGE ?= liveserver
 
-.PHONY: help run test check fix bench fuzz-api web image lock openapi browser clean
+.PHONY: help run test check fix bench fuzz fuzz-api web image lock openapi browser clean
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
@@ -36,6 +36,10 @@ fix: $(VENV)/dev web/node_modules/ready  ## put style in order
 
 fuzz-api: $(VENV)/dev  ## twenty thousand requests made from the OpenAPI document
 	$(BIN)/python -m tests.api.fuzzing
+
+fuzz: $(VENV)/dev  ## a minute against each parser that strangers reach
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-fuzz.lock
+	$(BIN)/python -m tests.fuzz $(SECONDS)
 
 bench: $(VENV)/dev  ## the figures we publish; each prints a table and writes JSON to bench/results
 	$(BIN)/python -m bench.forwarding
@@ -64,6 +68,8 @@ lock: $(VENV)/dev  ## choose dependencies anew and lock them with hashes
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
 	  --no-emit-index-url --no-emit-find-links --python-version 3.11 $(UPGRADE) \
 	  --extra dev --constraint requirements.lock pyproject.toml -o requirements-dev.lock
+	echo atheris==3.0.0 | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
+	  --no-emit-index-url --no-emit-find-links --python-version 3.11 - -o requirements-fuzz.lock
 
 clean:  ## remove what was built; the data in .state stays
 	rm -rf $(VENV) $(CACHE) web/dist web/node_modules

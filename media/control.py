@@ -28,6 +28,10 @@ _SECONDS = 5.0
 OnEvent = Callable[[str, dict[str, Any]], None]
 
 
+class ControlError(ValueError):
+    """Bytes that are no message of the protocol; the connection is closed."""
+
+
 class WorkerRefused(Exception):
     """The worker will not; `code` is one of bad_sdp, floor_full, superseded, not_attached, invalid."""
 
@@ -47,13 +51,21 @@ def pack(message: Sequence[Any]) -> bytes:
 
 
 async def read(reader: asyncio.StreamReader) -> list[Any]:
-    """Return the next message. Raises IncompleteReadError at the end, ValueError on nonsense."""
+    """Return the next message. Raises IncompleteReadError at the end, ControlError on nonsense."""
     (size,) = _LENGTH.unpack(await reader.readexactly(4))
     if size > _LONGEST:
-        raise ValueError("a control message above 1 MiB")
-    message = msgpack.unpackb(await reader.readexactly(size))
+        raise ControlError("a control message above 1 MiB")
+    return unpack(await reader.readexactly(size))
+
+
+def unpack(body: bytes) -> list[Any]:
+    """Return the message of these bytes. Raises ControlError."""
+    try:
+        message = msgpack.unpackb(body)
+    except Exception as error:  # msgpack raises half a dozen kinds, ValueError not always among them
+        raise ControlError("not msgpack") from error
     if not isinstance(message, list) or len(message) < 3:
-        raise ValueError("not a control message")
+        raise ControlError("not a control message")
     return message
 
 

@@ -1,0 +1,246 @@
+"""What a stranger's bytes reach first. Each target takes any bytes and raises nothing: the errors its parser
+declares are caught here, everything else is a fault.
+"""
+
+import asyncio
+import functools
+import struct
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from media import control, h264, red, rtcp, rtp, sdp, vp8
+from media.arrivals import Arrivals
+from media.formats import H264, OPUS, VP8
+from media.ice import IceLite, local_ufrag_of
+from media.layer import Layer
+from media.producer import Producer
+from media.slot import Slot, stage
+from media.tcp import TcpPath
+
+Target = Callable[[bytes], None]
+
+
+def stun(data: bytes) -> None:
+    """A check for a ufrag that exists, so that the signature is looked at, too."""
+    ice = IceLite("w")
+    for one in (data, data.replace(b"UFRAG", ice.ufrag.encode())):
+        local_ufrag_of(one)
+        assert ice.answer(one, ("192.0.2.1", 1), ("192.0.2.1", 1), 0.0) is None
+
+
+def rtp_packet(data: bytes) -> None:
+    if not rtp.SHORTEST <= len(data) <= rtp.LONGEST:
+        return
+    try:
+        begin, end = rtp.payload_bounds(data, len(data))
+        assert rtp.HEADER_SIZE <= begin <= end <= len(data)
+        for element in rtp.extensions(data, len(data)).values():
+            assert len(element) <= 255
+    except rtp.RtpError:
+        pass
+
+
+def rtcp_packet(data: bytes) -> None:
+    try:
+        reports = rtcp.parse(data)
+    except rtcp.RtcpError:
+        return
+    assert len(reports) <= 32 * 512
+    for report in reports:
+        if isinstance(report, rtcp.Nack):
+            assert all(0 <= one <= 0xFFFF for one in report.sequences)
+
+
+def description(data: bytes) -> None:
+    try:
+        found = sdp.parse(data.decode("utf-8", "replace"))
+    except sdp.SdpError:
+        return
+    assert len(found.sections) <= 32
+    assert all(0 <= codec.payload_type <= 127 for section in found.sections for codec in section.codecs)
+
+
+def vp8_payload(data: bytes) -> None:
+    vp8.is_keyframe(data)
+    vp8.frame_size(data)
+    picture, tl0 = vp8.numbers(data)
+    flow = vp8.Continuity()
+    flow.restart(data)
+    assert len(flow.rewrite(data)) == len(data)
+    assert len(vp8.shifted(data, 0x7FFF - picture, 0xFF - tl0)) == len(data)
+
+
+def h264_payload(data: bytes) -> None:
+    h264.is_keyframe(data)
+    size = h264.frame_size(data)
+    assert size is None or all(0 < side <= 1 << 14 for side in size)
+
+
+def red_payload(data: bytes) -> None:
+    assert len(red.primary(data)) <= len(data)
+
+
+class _Mux:
+    """Takes a frame for a check when it begins as one."""
+
+    def datagram(self, frame: bytes, _path: object, _address: object) -> bytes | None:
+        assert rtp.SHORTEST <= len(frame) <= rtp.LONGEST
+        return b"reply" if frame[0] < 4 else None
+
+
+class _Socket:
+    def __init__(self) -> None:
+        self.closed = False
+
+    def get_extra_info(self, _name: str) -> tuple[str, int]:
+        return "192.0.2.1", 1
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def write(self, _data: bytes) -> None: ...
+
+    def abort(self) -> None:
+        self.closed = True
+
+
+class _Listener:
+    mux = _Mux()
+
+    def admit(self, _path: object) -> bool:
+        return True
+
+    def lost(self, _path: object) -> None: ...
+
+
+async def _framed(pieces: Iterator[bytes]) -> None:
+    listener, socket = _Listener(), _Socket()
+    path = TcpPath(listener)  # type: ignore[arg-type]
+    path.connection_made(socket)  # type: ignore[arg-type]
+    for piece in pieces:
+        if socket.closed:
+            break
+        path.data_received(piece)
+    path.connection_lost(None)
+
+
+@functools.cache
+def _loop() -> asyncio.AbstractEventLoop:
+    return asyncio.new_event_loop()
+
+
+def tcp_stream(data: bytes) -> None:
+    """Frames cut anywhere; the first byte says how long the pieces are."""
+    step = (data[0] if data else 0) + 1
+    _loop().run_until_complete(_framed(data[at : at + step] for at in range(1, len(data), step)))
+
+
+def control_message(data: bytes) -> None:
+    try:
+        message = control.unpack(data)
+    except control.ControlError:
+        return
+    assert isinstance(message, list)
+
+
+class _Burst:
+    def burst(self, packets: list[bytes], _targets: object) -> None:
+        for packet in packets:
+            assert len(packet) > rtp.HEADER_SIZE
+
+
+class _Viewer:
+    """Somebody who watches, so that packets are laid out."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+
+    def target(self) -> None:
+        return None
+
+    def send_rtp(self, packet: bytes) -> None:
+        self.sent += len(packet)
+
+
+async def _forwarded(data: bytes) -> None:
+    from media.view import View  # noqa: PLC0415 - the others need none of it
+
+    sender: Any = _Burst()
+    kinds = (OPUS, VP8, H264)
+    payload_format = kinds[data[0] % 3]
+    source = "microphone" if payload_format is OPUS else "camera"
+    slot = Slot(next(one for one in stage() if one.source == source), sender)
+    producer = Producer(
+        mid="1",
+        source=source,
+        payload_format=payload_format,
+        payload_type=96,
+        rtx_payload_type=97,
+        red_payload_type=63,
+        rids=(),
+        stand=slot,
+        send_rtcp=rtcp_packet,
+        on_asked=lambda _count: None,
+    )
+    slot.take(producer)
+    layer: Layer = producer.layers[0]
+    layer.ssrc = 7
+    viewer: Any = _Viewer()
+    view = View(slot, viewer)
+    view.watch(0)
+    now, at = 0.0, 1
+    while at + 5 <= len(data):
+        kind, sequence, size = data[at], data[at + 1] << 8 | data[at + 2], data[at + 3]
+        payload = data[at + 4 : at + 4 + size]
+        at += 4 + size
+        now += 0.02
+        marker, stamp = kind & 0x80, sequence * 3000 & 0xFFFFFFFF
+        if kind & 1:
+            layer.on_rtx(payload, marker, stamp, now)
+        else:
+            layer.on_rtp(payload, marker, sequence, stamp, now, red=bool(kind & 2) and payload_format is OPUS)
+        layer.tick(now)
+        view.again(sequence)
+    for strand in slot.strands:
+        strand.flush()
+    view.sender_report()
+    slot.close()
+
+
+def forwarding(data: bytes) -> None:
+    """A publisher's packets, in any order and number, on their whole way to a viewer."""
+    if data:
+        _loop().run_until_complete(_forwarded(data))
+
+
+def arrivals(data: bytes) -> None:
+    """Numbers of transport feedback as a publisher likes to write them."""
+    noted, now = Arrivals(), 1.0
+    for sequence, step in struct.iter_unpack("!HB", data[: len(data) // 3 * 3]):
+        now += step / 1000
+        noted.note(sequence, now)
+    for packet in noted.feedback(7):
+        assert len(packet) % 4 == 0
+        assert len(packet) <= 4 * (1 + (packet[2] << 8 | packet[3])) <= rtp.LONGEST
+        rtcp_packet(packet)
+
+
+TARGETS: dict[str, Target] = {
+    one.__name__: one
+    for one in (
+        stun,
+        rtp_packet,
+        rtcp_packet,
+        description,
+        vp8_payload,
+        h264_payload,
+        red_payload,
+        tcp_stream,
+        control_message,
+        forwarding,
+        arrivals,
+    )
+}
