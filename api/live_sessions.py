@@ -151,6 +151,14 @@ class JoinOut(Out):
     session: LiveSessionOut
 
 
+class MediaKeyOut(Out):
+    """`whip` is where a teacher's encoder sends to (RFC 9725), absent for who may not."""
+
+    key: str
+    expires_at: Instant
+    whip: str | None = None
+
+
 class LinkOut(Out):
     """A class held at `externalUrl`; that it was opened is all that its attendance knows."""
 
@@ -284,6 +292,20 @@ async def join_session(
     return await _admit(request, admission)
 
 
+@route(
+    "POST",
+    "/api/live-sessions/{session}/media-key",
+    status=201,
+    roles=_IN_CLASS,
+    raises=(NotEnrolled, Removed, CourseClosed, SessionEnded, SessionCancelled),
+)
+async def make_media_key(request: Request, session: LiveSessionId) -> MediaKeyOut:
+    """Make the key an encoder shows as `Authorization: Bearer` at `whip`, good until the class is over."""
+    made = await request.services.media_keys.issue(request.login, session)
+    address = f"{request.services.media_keys.address}/whip/{session}"
+    return MediaKeyOut(key=made.key, expires_at=made.expires_at, whip=address if made.brings else None)
+
+
 @route("GET", "/api/live-sessions/{session}/status", raises=(NotEnrolled, Removed))
 async def session_status(request: Request, session: LiveSessionId) -> Reply[StatusOut | None]:
     polls = request.services.polls
@@ -403,5 +425,6 @@ ROUTES = [
     end_session,
     cancel_session,
     join_session,
+    make_media_key,
     leave_session,
 ]

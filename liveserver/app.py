@@ -29,6 +29,7 @@ from signaling.links import Links
 from signaling.members import Members
 from signaling.rooms import Rooms
 from signaling.telling import Telling
+from signaling.whip import WhipDoor
 
 WEB_DIST = Path(__file__).parent.parent / "web" / "dist"
 _SECONDS_TO_WORKERS = 30.0
@@ -56,7 +57,7 @@ async def run(settings: Settings, running: Running, port: int) -> None:
         links = Links(timeout=hub.PING_TIMEOUT)
         sio = hub.server(app, allowed_origins(settings), links)
         api.serve_pages(app, WEB_DIST, settings.s3.public_endpoint or running.s3_endpoint)
-        rooms, telling = _signal(settings, running, services, storage, sio, links, owned)
+        rooms, telling = _signal(app, settings, running, services, storage, sio, links, owned)
         await rooms.ready(_SECONDS_TO_WORKERS)
         await services.live_sessions.reconcile()
         owned.start(
@@ -129,6 +130,7 @@ class _Tasks:
 
 
 def _signal(
+    app: web.Application,
     settings: Settings,
     running: Running,
     services: Services,
@@ -163,6 +165,7 @@ def _signal(
         access_seconds=settings.auth.access_minutes * 60,
         links=links,
     )
+    WhipDoor(services, rooms, members, telling, node=node).install(app)
     accounts = AccountSockets(sio, services, links, access_seconds=settings.auth.access_minutes * 60)
     storage.bus.listen(accounts.happened)
     tasks.start(accounts.run(), "account")

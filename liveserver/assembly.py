@@ -26,6 +26,7 @@ from liveserver.services.enrollment import EnrollmentDesk
 from liveserver.services.keys import SigningKeys
 from liveserver.services.live_sessions import LiveSessions
 from liveserver.services.mailing import NOTIFY, Mailing
+from liveserver.services.media_keys import MediaKeys
 from liveserver.services.moderation import Moderation
 from liveserver.services.notifications import Notifications
 from liveserver.services.passwords import PasswordHashing
@@ -201,6 +202,7 @@ async def build_services(settings: Settings, running: Running, storage: Storage)
             keys=keys,
             live_sessions=classes,
             mailing=mailing,
+            media_keys=MediaKeys(storage.database, accounts, signer, address=settings.http.address()),
             moderation=Moderation(storage.database, seats, classes, storage.bus),
             notifications=notifications,
             payments=Payments(

@@ -7,9 +7,9 @@ worker is on another host: to come).
     answer    [id, true, result]  or  [id, false, code, sentence]
     event     [0, name, {facts}]
 
-Methods: attach, detach, publish, subscribe, answer, view, grant, revoke, mute, close_room, viewing, slots,
-occupants, stats. Events: slots, transport, quality, layers, speakers. Sources are camera, microphone, screen;
-a slot is a place of the stage.
+Methods: attach, detach, publish, encode, stop_encoding, subscribe, answer, view, grant, revoke, mute,
+close_room, viewing, slots, occupants, stats. Events: slots, transport, quality, layers, speakers. Sources are
+camera, microphone, screen; a slot is a place of the stage.
 """
 
 import asyncio
@@ -183,6 +183,16 @@ class WorkerClient:
             "publish", room=room, participant=participant, sdp=sdp, sources=dict(sources)
         )
         return result
+
+    async def encode(self, room: str, participant: str, sdp: str, *, picture: str) -> dict[str, Any]:
+        """Answer a program's offer in place of its last one; return `id` and `sdp`."""
+        result: dict[str, Any] = await self._call(
+            "encode", room=room, participant=participant, sdp=sdp, picture=picture
+        )
+        return result
+
+    async def stop_encoding(self, room: str, participant: str, number: int) -> None:
+        await self._call("stop_encoding", room=room, participant=participant, id=number)
 
     async def subscribe(self, room: str, participant: str, *, restart: bool) -> dict[str, Any]:
         """Return `id` and `sdp` (our offer)."""

@@ -9,7 +9,7 @@ from typing import Any
 from media.producer import Producer
 from media.programme import Programme, programme
 from media.publishing import PublishRefused, PublishTransport
-from media.sdp import SdpError, parse
+from media.sdp import Description, SdpError, parse
 from media.slot import Slot, stage
 from media.speakers import Speakers
 from media.subscribing import SubscribeTransport
@@ -44,10 +44,17 @@ class Participant:
     muted: set[str] = field(default_factory=set)
     publish: PublishTransport | None = None
     subscribe: SubscribeTransport | None = None
+    encoder: PublishTransport | None = None  # a program that sends for them, beside a page or without one
     gone_at: float | None = None  # when their control connection was lost
 
     def transports(self) -> list[Transport]:
-        return [t for t in (self.publish, self.subscribe) if t is not None]
+        return [t for t in (self.publish, self.subscribe, self.encoder) if t is not None]
+
+    def publishers(self) -> list[PublishTransport]:
+        return [t for t in (self.publish, self.encoder) if t is not None]
+
+    def producers(self) -> list[Producer]:
+        return [one for transport in self.publishers() for one in transport.producers.values()]
 
     def silent_for(self, now: float) -> float | None:
         """Return the seconds since the last packet of theirs, or None without a connection."""
@@ -116,6 +123,8 @@ class Room:
         if participant is None:
             return
         self._disconnect(participant)
+        if participant.encoder is not None:
+            participant.encoder.close()
         for slot in self._slots:
             if slot.holder == participant_id:
                 slot.holder = None
@@ -124,11 +133,10 @@ class Room:
         self._announce()
 
     def _disconnect(self, participant: Participant) -> None:
-        if participant.publish is not None:
-            for mid in list(participant.publish.producers):
-                participant.publish.remove(mid)
-        for transport in participant.transports():
-            transport.close()
+        """Close the connections of a page."""
+        for transport in (participant.publish, participant.subscribe):
+            if transport is not None:
+                transport.close()
         participant.publish = participant.subscribe = None
         self._announce()
 
@@ -157,12 +165,12 @@ class Room:
                 slot.holder = None
         self._announce()
 
-    def _stop(self, participant: Participant, source: str) -> None:
-        if participant.publish is None:
-            return
-        for mid, producer in list(participant.publish.producers.items()):
-            if producer.source == source:
-                participant.publish.remove(mid)
+    def _stop(self, participant: Participant, source: str, *, but: PublishTransport | None = None) -> None:
+        """Take a source off the stage, whatever sends it; with `but`, only what others than that send."""
+        for transport in participant.publishers():
+            for mid, producer in list(transport.producers.items()):
+                if producer.source == source and transport is not but:
+                    transport.remove(mid)
 
     def _free_slot(self, participant: Participant, source: str) -> Slot:
         stages = ("instructor", "student") if participant.staff else ("student",)
@@ -180,22 +188,64 @@ class Room:
     ) -> tuple[str, dict[str, str]]:
         """Answer a participant's offer. Raises SdpError."""
         offer = parse(sdp)
-
-        def claim(_mid: str, source: str) -> Slot:
-            return self._claim(participant, source)
-
         try:
-            answer, refused = self._publisher(participant).answer(offer, sources, claim)
+            answer, refused = self._answer(participant, self._publisher(participant), offer, sources)
         except NewPeerCertificate:  # a new connection of the client's, in place of the old
             assert participant.publish is not None  # noqa: S101 - it raised
             participant.publish.close()
-            answer, refused = self._publisher(participant).answer(offer, sources, claim)
-        assert participant.publish is not None  # noqa: S101 - made above
-        held = {producer.source for producer in participant.publish.producers.values()}
+            answer, refused = self._answer(participant, self._publisher(participant), offer, sources)
+        return answer, refused
+
+    def encode(self, participant: Participant, sdp: str, *, picture: str) -> tuple[str, int]:
+        """Answer the offer of a program that sends for a participant: its first picture, shown as `picture`
+        (camera or screen), and its first sound. What the same person sent of these before has ended.
+
+        Returns the answer and the connection's id. Raises SdpError, FloorFull.
+        """
+        offer = parse(sdp)
+        if participant.encoder is not None:
+            participant.encoder.close()
+        transport = PublishTransport(self._wiring, self._state_of(participant))
+        transport.id = next(_ids)
+        participant.encoder = transport
+        sources: dict[str, str] = {}
+        for source, kind in ((picture, "video"), ("microphone", "audio")):
+            mids = [one.mid for one in offer.sections if one.kind == kind and one.sends]
+            sources |= dict.fromkeys(mids[:1], source)
+        try:
+            answer, refused = self._answer(participant, transport, offer, sources)
+        finally:
+            if not transport.producers:
+                transport.close()
+        if "floor_full" in refused.values():
+            transport.close()
+            raise FloorFull(picture)
+        if not transport.producers:
+            raise SdpError("nothing in it can be forwarded: send VP8 or H.264, and Opus")
+        return answer, transport.id
+
+    def stop_encoding(self, participant: Participant, number: int) -> None:
+        if participant.encoder is not None and participant.encoder.id == number:
+            participant.encoder.close()
+
+    def _answer(
+        self,
+        participant: Participant,
+        transport: PublishTransport,
+        offer: Description,
+        sources: Mapping[str, str],
+    ) -> tuple[str, dict[str, str]]:
+        def claim(_mid: str, source: str) -> Slot:
+            slot = self._claim(participant, source)
+            self._stop(participant, source, but=transport)  # the newest is what counts
+            return slot
+
+        answer, refused = transport.answer(offer, sources, claim)
+        held = {producer.source for producer in participant.producers()}
         for slot in self._slots:
             if slot.holder == participant.id and participant.staff:
                 slot.holder = participant.id if slot.place.source in held else None
-        for producer in participant.publish.producers.values():
+        for producer in participant.producers():
             producer.pause(paused=producer.source in participant.muted)
         self._announce()
         return answer, refused
@@ -252,29 +302,36 @@ class Room:
     def mute(self, participant: Participant, source: str, *, muted: bool) -> None:
         """Stop or resume forwarding a source its sender keeps."""
         (participant.muted.add if muted else participant.muted.discard)(source)
-        if participant.publish is not None:
-            for producer in participant.publish.producers.values():
-                if producer.source == source:
-                    producer.pause(paused=muted)
+        for producer in participant.producers():
+            if producer.source == source:
+                producer.pause(paused=muted)
         self._announce()
 
     def _state_of(self, participant: Participant) -> Callable[[Transport, str], None]:
         def changed(transport: Transport, state: str) -> None:
+            kind = "subscribe" if isinstance(transport, SubscribeTransport) else "publish"
+            if participant.encoder is transport:
+                kind = "encoder"
             if state == "closed":
-                if participant.publish is transport:
-                    for mid in list(participant.publish.producers):
-                        participant.publish.remove(mid)
-                    participant.publish = None
-                    self._announce()
-                elif participant.subscribe is transport:
-                    participant.subscribe = None
-            kind = "publish" if isinstance(transport, PublishTransport) else "subscribe"
+                self._closed(participant, transport)
             self._tell(
                 "transport",
                 {"participant": participant.id, "id": transport.id, "kind": kind, "state": state},
             )
 
         return changed
+
+    def _closed(self, participant: Participant, transport: Transport) -> None:
+        if isinstance(transport, PublishTransport):
+            for mid in list(transport.producers):
+                transport.remove(mid)
+        if participant.publish is transport:
+            participant.publish = None
+        elif participant.encoder is transport:
+            participant.encoder = None
+        elif participant.subscribe is transport:
+            participant.subscribe = None
+        self._announce()
 
     # The fan-out
 
@@ -320,8 +377,8 @@ class Room:
         seconds, self._ticked_at = now - self._ticked_at, now
         shows = bool(self._programme.pictures or self._programme.voices)
         for participant in list(self.participants.values()):
-            if participant.publish is not None:
-                participant.publish.tick(now)
+            for publisher in participant.publishers():
+                publisher.tick(now)
             watcher = participant.subscribe
             if watcher is not None:
                 watcher.follow(self._programme, now)
@@ -345,8 +402,8 @@ class Room:
     def tick_fast(self, now: float) -> None:
         """Every 20 ms: ask again for what is missing, go on with probes."""
         for participant in self.participants.values():
-            if participant.publish is not None:
-                participant.publish.tick_fast(now)
+            for publisher in participant.publishers():
+                publisher.tick_fast(now)
         for watcher in list(self._probed):
             if not watcher.probe(now):
                 del self._probed[watcher]

@@ -226,6 +226,17 @@ class Worker:
         number = someone.publish.id if someone.publish else None
         return {"id": number, "sdp": answer, "refused": refused}
 
+    def encode(
+        self, _owner: object, *, room: str, participant: str, sdp: str, picture: str
+    ) -> dict[str, Any]:
+        place, someone = self._participant(room, participant)
+        answer, number = place.encode(someone, sdp, picture=picture)
+        return {"id": number, "sdp": answer}
+
+    def stop_encoding(self, _owner: object, *, room: str, participant: str, id: int) -> None:  # noqa: A002 - the protocol's name
+        place, someone = self._participant(room, participant)
+        place.stop_encoding(someone, id)
+
     def subscribe(self, _owner: object, *, room: str, participant: str, restart: bool) -> dict[str, Any]:
         place, someone = self._participant(room, participant)
         offer = place.offer(someone, restart=restart)
@@ -303,6 +314,8 @@ _METHODS: dict[str, Callable[..., Any]] = {
         Worker.detach,
         Worker.silent_for,
         Worker.publish,
+        Worker.encode,
+        Worker.stop_encoding,
         Worker.subscribe,
         Worker.answer,
         Worker.view,

@@ -4,7 +4,6 @@ python-socketio runs the events of one socket side by side, and offers every `on
 so events go through one table (signaling/classroom.py), and nothing here is named `on_*`.
 """
 
-import contextlib
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -143,11 +142,9 @@ class Hub(socketio.AsyncNamespace):  # type: ignore[misc]
                 await self._admit(sid, entrance, device)
             except BaseException:
                 # python-socketio tells nobody of a socket it refused: without this the seat stayed.
-                member = self._members.remove(sid)
-                with contextlib.suppress(Refusal):
-                    await self._services.seats.drop(entrance.seat, silent_for=0)
-                if member is not None and not self._members.has_newer(member):
-                    await self._telling.detach(member)
+                member = self._members.get(sid)
+                if member is not None:
+                    await self._telling.undo(member)
                 raise
             if link is not None:
                 link.entered = True

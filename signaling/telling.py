@@ -22,6 +22,7 @@ from signaling.members import Member, Members
 from signaling.rooms import Rooms, asked
 
 _NAMESPACE = "/classroom"
+ENCODER = "encoder"  # the device of a member who is a program, and has no page
 _WARN_BEFORE, _CLOSE_AFTER = 60.0, 30.0  # seconds around the end of a socket's authorisation
 _MEDIA_SILENT = 6.0  # seconds; browsers report every one or two, and check ICE every five at most
 _SECONDS_BETWEEN_MEDIA_CHECKS = 5.0
@@ -257,6 +258,10 @@ class Telling:
 
     async def _transport(self, said: Happening) -> None:
         for member in self._here(said["room"], said["participant"]):
+            if member.device == ENCODER:
+                if said["kind"] == "encoder" and said["state"] == "closed":
+                    await self._drop(member)  # nothing else of them is here
+                continue
             await self.to(
                 member.sid,
                 "media.transport",
@@ -370,6 +375,14 @@ class Telling:
         await self.to(member.sid, event, facts)
         await self._sio.disconnect(member.sid, namespace=_NAMESPACE)
         if detach:
+            await self.detach(member)
+
+    async def undo(self, member: Member) -> None:
+        """Take an entrance back that came to nothing."""
+        self._members.remove(member.sid)
+        with contextlib.suppress(Refusal):
+            await self._services.seats.drop(member.seat, silent_for=0)
+        if not self._members.has_newer(member):
             await self.detach(member)
 
     async def detach(self, member: Member) -> None:

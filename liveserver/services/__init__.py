@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from liveserver.services.keys import SigningKeys
     from liveserver.services.live_sessions import LiveSessions
     from liveserver.services.mailing import Mailing
+    from liveserver.services.media_keys import MediaKeys
     from liveserver.services.moderation import Moderation
     from liveserver.services.notifications import Notifications
     from liveserver.services.payments import Payments
@@ -48,6 +49,7 @@ class Services:
     keys: "SigningKeys"
     live_sessions: "LiveSessions"
     mailing: "Mailing"
+    media_keys: "MediaKeys"
     moderation: "Moderation"
     notifications: "Notifications"
     payments: "Payments"

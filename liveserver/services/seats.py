@@ -121,6 +121,13 @@ class Seats:
             is_staff=staff,
         )
 
+    async def live(self, user: User, session_id: LiveSessionId) -> LiveSession:
+        """Return a class that runs and that somebody may enter. Raises as `join` does."""
+        async with self._database.connection() as conn:
+            session = await enterable(conn, user, session_id)
+        _require_live(session)
+        return session
+
     async def _show_link(self, conn: Connection, session: LiveSession, user: User) -> LinkAdmission:
         """Tell where a class on somebody else's site is held, in its time only; the visit is noted."""
         if session.status is not SessionStatus.SCHEDULED or datetime.now(UTC) < session.may_start_from(

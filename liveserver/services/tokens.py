@@ -16,7 +16,7 @@ from liveserver.models.live_sessions import Ticket
 from liveserver.services.keys import SigningKeys
 
 ISSUER = "liveserver"
-_ACCESS, _TICKET, _PLAYBACK = "at+jwt", "rtc+jwt", "hls+jwt"
+_ACCESS, _TICKET, _PLAYBACK, _MEDIA = "at+jwt", "rtc+jwt", "hls+jwt", "whip+jwt"
 _LEEWAY = 5
 _LONGEST = 4096
 _KID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -63,6 +63,22 @@ class TokenSigner:
     def playback(self, playback: PlaybackId, watermark: str, seconds: int) -> str:
         """Sign what a player carries in its addresses; the watermark's text is part of it."""
         return self._sign(_PLAYBACK, seconds, {"sub": str(playback), "wm": watermark})
+
+    def media_key(self, user_id: UserId, family: FamilyId, session_id: LiveSessionId, seconds: int) -> str:
+        """Sign what a program shows to bring or play one class's media."""
+        claims = {"sub": str(user_id), "sid": str(family), "ls": str(session_id)}
+        return self._sign(_MEDIA, seconds, claims)
+
+    async def read_media_key(self, token: str) -> tuple[UserId, FamilyId, LiveSessionId]:
+        claims, _ = await self._verify(token, _MEDIA)
+        try:
+            return (
+                UserId(UUID(claims["sub"])),
+                FamilyId(UUID(claims["sid"])),
+                LiveSessionId(UUID(claims["ls"])),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise TokenInvalid from error
 
     async def read_playback(self, token: str) -> PlaybackId:
         claims, _ = await self._verify(token, _PLAYBACK)

@@ -134,6 +134,7 @@ MATRIX: list[tuple[str, str, Any, tuple[Any, ...]]] = [
     ("POST", "/api/live-sessions/{session}/start", None, (401, 403, 403, 200, 200, 404, 403, 403)),
     ("POST", "/api/live-sessions/{session}/cancel", None, (401, 403, 403, 409, 409, 404, 403, 403)),
     ("POST", "/api/live-sessions/{session}/join", None, (401, 403, 200, 200, 200, 404, 403, 403)),
+    ("POST", "/api/live-sessions/{session}/media-key", None, (401, 403, 201, 201, 201, 404, 403, 403)),
     ("GET", "/api/live-sessions/{session}/status", None, (401, 403, 200, 200, 200, 404, 200, 403)),
     ("GET", "/api/live-sessions/{session}/attendance", None, (401, 403, 403, 200, 200, 404, 200, 403)),
     ("GET", "/api/live-sessions/{session}/attendance/mine", None, (401, 403, 200, 403, 403, 403, 403, 403)),

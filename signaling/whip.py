@@ -1,0 +1,148 @@
+"""WHIP (RFC 9725): an encoder (OBS, GStreamer) sends a teacher's picture and sound with one HTTP request.
+
+It comes beside the teacher's page when that is in the class, and enters as the teacher where it is not.
+Candidates are in the answer, so nothing is trickled. ICE is not restarted: a new request takes the last one's
+place.
+"""
+
+import contextlib
+import math
+import secrets
+from dataclasses import asdict
+from typing import Any
+from uuid import UUID
+
+from aiohttp import hdrs, web
+
+from liveserver.errors import Forbidden, Invalid, NotFound, Unauthenticated
+from liveserver.models.accounts import Login
+from liveserver.models.ids import LiveSessionId
+from liveserver.models.live_sessions import Admission, LiveSession
+from liveserver.services import Services
+from signaling.members import Member, Members
+from signaling.rooms import Rooms, asked
+from signaling.telling import ENCODER, Telling
+
+_SDP = "application/sdp"
+_LONGEST = 32 * 1024
+_PICTURES = {"camera", "screen"}
+
+
+class WhipDoor:
+    """Lives as long as the process."""
+
+    def __init__(
+        self, services: Services, rooms: Rooms, members: Members, telling: Telling, *, node: str
+    ) -> None:
+        self._services = services
+        self._rooms = rooms
+        self._members = members
+        self._telling = telling
+        self._node = node
+
+    def install(self, app: web.Application) -> None:
+        app.router.add_post("/whip/{session}", self.begin)
+        app.router.add_delete("/whip/{session}/{id:[0-9]{1,12}}", self.end)
+        app.router.add_get("/whip/{path:.*}", _nothing_to_see)  # a page's pattern would take it
+
+    async def begin(self, request: web.Request) -> web.Response:
+        """Answer an offer; 201 with where to DELETE it."""
+        login, session = await self._opened(request)
+        if login.user.id not in session.staff:
+            raise Forbidden
+        picture = request.query.get("source", "camera")
+        if picture not in _PICTURES:
+            raise Invalid(("query.source", "unknown"))
+        offer = await _offer(request)
+        room, name = str(session.id), str(login.user.id)
+        try:
+            answer = await self._encode(room, name, offer, picture)
+        except NotFound:  # their page is not in the class
+            await self._enter(login, session)
+            answer = await self._encode(room, name, offer, picture)
+        return web.Response(
+            status=201,
+            text=answer["sdp"],
+            content_type=_SDP,
+            headers={
+                "Location": f"/whip/{room}/{answer['id']}",
+                "ETag": f'"{answer["id"]}"',
+                **self._links(login),
+            },
+        )
+
+    async def end(self, request: web.Request) -> web.Response:
+        """Stop sending; again changes nothing."""
+        login, session = await self._opened(request)
+        worker = self._rooms.worker(str(session.id))
+        with contextlib.suppress(NotFound):
+            await asked(
+                worker.stop_encoding(str(session.id), str(login.user.id), int(request.match_info["id"]))
+            )
+        return web.Response()
+
+    async def _encode(self, room: str, name: str, offer: str, picture: str) -> dict[str, Any]:
+        return await asked(self._rooms.worker(room).encode(room, name, offer, picture=picture))
+
+    async def _opened(self, request: web.Request) -> tuple[Login, LiveSession]:
+        """Return whose key it is and the class, which runs. The address is a secret's neighbour: what is not
+        their class is not there.
+        """
+        scheme, _, key = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+        if scheme.lower() != "bearer" or not key:
+            raise Unauthenticated
+        try:
+            session_id = LiveSessionId(UUID(request.match_info["session"]))
+        except ValueError:
+            raise NotFound from None
+        login = await self._services.media_keys.open(key.strip(), session_id)
+        return login, await self._services.seats.live(login.user, session_id)
+
+    async def _enter(self, login: Login, session: LiveSession) -> None:
+        """Take the teacher's place in the class, by the same steps as a page."""
+        conn_id = f"{ENCODER}-{secrets.token_hex(8)}"
+        admission = await self._services.seats.join(login, session.id)
+        assert isinstance(admission, Admission)  # noqa: S101 - a class of ours, by `live`
+        entrance = await self._services.seats.confirm(admission.ticket, conn_id=conn_id, node=self._node)
+        member = Member(
+            sid=conn_id,
+            seat=entrance.seat,
+            user=entrance.user,
+            session=entrance.session,
+            family=entrance.family,
+            device=ENCODER,
+            authorised_until=math.inf,  # as long as the login it came by; telling.py asks for that
+        )
+        self._members.add(member)
+        try:
+            await self._rooms.enter(member, await self._services.classroom.floor_of(member.seat))
+            await self._services.seats.announce(member.seat, conn_id=conn_id)
+            await self._services.classroom.entered(member.seat, member.user)
+        except BaseException:
+            await self._telling.undo(member)
+            raise
+
+    def _links(self, login: Login) -> dict[str, str]:
+        """Name the TURN servers, if there are any."""
+        relays = [asdict(one) for one in self._services.relays.of(login.user.id)]
+        links = ", ".join(
+            f'<{url}>; rel="ice-server"; username="{one["username"]}"; credential="{one["credential"]}"'
+            for one in relays
+            for url in one["urls"]
+        )
+        return {"Link": links} if links else {}
+
+
+async def _nothing_to_see(request: web.Request) -> web.Response:
+    raise web.HTTPMethodNotAllowed(request.method, ["POST", "DELETE"])
+
+
+async def _offer(request: web.Request) -> str:
+    if request.content_type != _SDP:
+        raise web.HTTPUnsupportedMediaType
+    if (request.content_length or 0) > _LONGEST:
+        raise web.HTTPRequestEntityTooLarge(_LONGEST, request.content_length or 0)
+    body = await request.read()
+    if len(body) > _LONGEST:
+        raise web.HTTPRequestEntityTooLarge(_LONGEST, len(body))
+    return body.decode("utf-8", "replace")

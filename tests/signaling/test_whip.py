@@ -1,0 +1,212 @@
+"""An encoder sends for a teacher with one request (WHIP), beside their page or without one."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
+from aiortc.mediastreams import AudioStreamTrack, MediaStreamError, VideoStreamTrack
+
+from tests.builders import Answer, ClassSocket, Person, School
+
+_CAMERA, _MICROPHONE, _SCREEN = "1", "2", "0"
+
+
+def _peer() -> RTCPeerConnection:
+    return RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
+
+
+async def _key(school: School, who: Person, session: str) -> Any:
+    made = await school.call("POST", f"/api/live-sessions/{session}/media-key", who)
+    assert made.status == 201, made
+    return made.body
+
+
+@asynccontextmanager
+async def _encoder(
+    school: School, session: str, key: str, *, codec: str = "H264", query: str = "", process: int = 0
+) -> AsyncIterator[tuple[Answer, RTCPeerConnection]]:
+    """What OBS does: sound and a picture, one request."""
+    peer = _peer()
+    peer.addTransceiver(AudioStreamTrack(), direction="sendonly")
+    picture = peer.addTransceiver(VideoStreamTrack(), direction="sendonly")
+    codecs = RTCRtpSender.getCapabilities("video").codecs
+    picture.setCodecPreferences([one for one in codecs if one.mimeType == f"video/{codec}"])
+    await peer.setLocalDescription(await peer.createOffer())
+    try:
+        answer = await school.call(
+            "POST",
+            f"/whip/{session}{query}",
+            process=process,
+            headers={"Authorization": f"Bearer {key}", "Content-Type": "application/sdp"},
+            data=peer.localDescription.sdp,
+        )
+        if answer.status == 201:
+            await peer.setRemoteDescription(RTCSessionDescription(answer.body, "answer"))
+        yield answer, peer
+    finally:
+        await peer.close()
+
+
+class _Watcher:
+    """A student who counts the frames of each place."""
+
+    def __init__(self, socket: ClassSocket) -> None:
+        self.frames: Counter[str] = Counter()
+        self.socket = socket
+        self._peer = _peer()
+        self._pumps: list[asyncio.Task[None]] = []
+
+    async def watch(self) -> None:
+        self._peer.on("track", lambda track: self._pumps.append(asyncio.ensure_future(self._pump(track))))
+        offer = (await self.socket.ask("media.subscribe", {"restart": False}))["ok"]
+        await self._peer.setRemoteDescription(RTCSessionDescription(offer["sdp"], "offer"))
+        await self._peer.setLocalDescription(await self._peer.createAnswer())
+        await self.socket.ask("media.answer", {"sdp": self._peer.localDescription.sdp})
+
+    async def _pump(self, track: Any) -> None:
+        mid = next(one.mid for one in self._peer.getTransceivers() if one.receiver.track is track)
+        while True:
+            try:
+                await track.recv()
+            except MediaStreamError:
+                return
+            self.frames[str(mid)] += 1
+
+    async def more(self, *mids: str, seconds: float = 20) -> None:
+        """Wait for ten more frames of each place."""
+        wanted = {mid: self.frames[mid] + 10 for mid in mids}
+        for _ in range(int(seconds / 0.1)):
+            if all(self.frames[mid] >= count for mid, count in wanted.items()):
+                return
+            await asyncio.sleep(0.1)
+        raise AssertionError(f"{dict(self.frames)}, not {wanted}")
+
+    async def close(self) -> None:
+        await self._peer.close()
+        for pump in self._pumps:
+            pump.cancel()
+
+
+@asynccontextmanager
+async def _class(school: School) -> AsyncIterator[tuple[Person, Person, str, _Watcher]]:
+    teacher, student = await school.register("instructor"), await school.register()
+    course = await school.course(teacher)
+    await school.enroll([student], course)
+    session = await school.session(teacher, course)
+    watcher = _Watcher(await school.enter(student, session))
+    await watcher.watch()
+    try:
+        yield teacher, student, session, watcher
+    finally:
+        await watcher.close()
+
+
+async def test_an_encoder_enters_for_a_teacher_who_has_no_page(school: School) -> None:
+    async with _class(school) as (teacher, _, session, watcher):
+        made = await _key(school, teacher, session)
+        assert made["whip"].endswith(f"/whip/{session}")
+        async with _encoder(school, session, made["key"]) as (answer, _):
+            assert answer.status == 201, answer
+            assert answer.headers["Content-Type"].startswith("application/sdp")
+            await watcher.more(_CAMERA, _MICROPHONE)
+            assert any(one["userId"] == teacher.id for one in watcher.socket.heard("attendee"))
+            # Their page comes: it takes the seat over, and the encoder goes on beside it.
+            page = await school.enter(teacher, session, process=1)
+            assert page.heard("welcome")
+            await watcher.more(_CAMERA, _MICROPHONE)
+            # And stops when it says so, the page staying.
+            where = answer.headers["Location"]
+            for _ in range(2):
+                stopped = await school.call(
+                    "DELETE", where, process=1, headers={"Authorization": f"Bearer {made['key']}"}
+                )
+                assert stopped.status == 200, stopped
+            await asyncio.sleep(0.5)
+            before = dict(watcher.frames)
+            await asyncio.sleep(1)
+            assert dict(watcher.frames) == before
+            assert (await page.ask("chat.say", {"text": "still here"}))["ok"]
+
+
+async def test_an_encoder_comes_beside_the_page_and_a_second_takes_its_place(school: School) -> None:
+    async with _class(school) as (teacher, _, session, watcher):
+        page = await school.enter(teacher, session)
+        key = (await _key(school, teacher, session))["key"]
+        async with _encoder(school, session, key, codec="VP8", query="?source=screen") as (first, _):
+            assert first.status == 201, first
+            await watcher.more(_SCREEN, _MICROPHONE)
+            async with _encoder(school, session, key, codec="VP8", process=1) as (second, _):
+                assert second.headers["Location"] != first.headers["Location"]
+                await watcher.more(_CAMERA, _MICROPHONE)
+                before = watcher.frames[_SCREEN]
+                await asyncio.sleep(1)
+                assert watcher.frames[_SCREEN] == before
+        assert not page.heard("seat.superseded")
+        assert (await page.ask("chat.say", {"text": "still here"}))["ok"]
+
+
+async def test_who_brings_no_right_gets_no_answer(school: School) -> None:
+    async with _class(school) as (teacher, student, session, _):
+        key = (await _key(school, teacher, session))["key"]
+        watching = await _key(school, student, session)
+        assert "whip" not in watching
+        async with _encoder(school, session, watching["key"]) as (answer, _):
+            assert (answer.status, answer.code) == (403, "forbidden")
+        for wrong in ("", key[:-3] + "abc", teacher.token):
+            async with _encoder(school, session, wrong) as (answer, _):
+                assert answer.status == 401, answer
+        other = await school.register("instructor")
+        elsewhere = await school.session(other, await school.course(other))
+        async with _encoder(school, elsewhere, key) as (answer, _):
+            assert (answer.status, answer.code) == (401, "token_invalid")
+        stranger = await school.call("POST", f"/api/live-sessions/{session}/media-key", other)
+        assert stranger.status == 404
+        async with _encoder(school, session, key, query="?source=roof") as (answer, _):
+            assert (answer.status, answer.code) == (422, "invalid")
+
+        async def post(body: bytes, kind: str = "application/sdp") -> Answer:
+            headers = {"Authorization": f"Bearer {key}", "Content-Type": kind}
+            return await school.call("POST", f"/whip/{session}", headers=headers, data=body)
+
+        assert (await post(b"v=0", "application/json")).status == 415
+        assert (await post(b"v=0\r\n")).code == "bad_sdp"
+        assert (await post(b"x" * 40_000)).status == 413
+        assert (await school.call("GET", f"/whip/{session}")).status == 405
+
+        await school.call("POST", "/api/auth/logout-all", teacher)
+        async with _encoder(school, session, key) as (answer, _):
+            assert answer.status == 401
+
+
+async def test_the_end_of_the_class_ends_the_encoder(school: School) -> None:
+    async with _class(school) as (teacher, _, session, watcher):
+        key = (await _key(school, teacher, session))["key"]
+        async with _encoder(school, session, key, codec="VP8") as (answer, peer):
+            assert answer.status == 201
+            await watcher.more(_CAMERA)
+            await school.call("POST", f"/api/live-sessions/{session}/end", teacher)
+            for _ in range(50):
+                if peer.connectionState == "closed":
+                    break
+                await asyncio.sleep(0.1)
+            assert peer.connectionState == "closed"
+        async with _encoder(school, session, key) as (answer, _):
+            assert (answer.status, answer.code) == (409, "session_ended")
+        over = await school.call("POST", f"/api/live-sessions/{session}/media-key", teacher)
+        assert (over.status, over.code) == (409, "session_ended")
+
+
+async def test_a_logout_ends_an_encoder_that_runs(school: School) -> None:
+    async with _class(school) as (teacher, _, session, watcher):
+        key = (await _key(school, teacher, session))["key"]
+        async with _encoder(school, session, key, codec="VP8") as (_, peer):
+            await watcher.more(_CAMERA)
+            assert (await school.call("POST", "/api/auth/logout-all", teacher)).status == 204
+            for _ in range(50):
+                if peer.connectionState == "closed":
+                    break
+                await asyncio.sleep(0.1)
+            assert peer.connectionState == "closed"
