@@ -201,6 +201,8 @@ export const api = {
     ask(client.POST("/api/live-sessions/{session}/end", { params: { path: { session } } })),
   join: (session: string) =>
     ask(client.POST("/api/live-sessions/{session}/join", { params: { path: { session } } })),
+  mediaKey: (session: string) =>
+    ask(client.POST("/api/live-sessions/{session}/media-key", { params: { path: { session } } })),
   leave: (session: string) =>
     ask(client.POST("/api/live-sessions/{session}/leave", { params: { path: { session } } })),
   attendance: (session: string) =>

@@ -9,6 +9,7 @@ import { LanguageSwitch, Logo } from "../../shell/shell";
 import { useWhen } from "../format";
 import type { ClassSession } from "./class-session";
 import classes from "./classroom.module.css";
+import { EncoderKey } from "./encoder";
 import { remember, type Devices } from "./chosen-devices";
 
 /** Before the class: see yourself, hear that the microphone works, choose devices, go in. */
@@ -63,6 +64,7 @@ export function Preview({ room, session }: { room: ClassSession; session: LiveSe
           <Button size="lg" onClick={enter}>
             {go}
           </Button>
+          {session.isStaff && <EncoderKey session={session.id} />}
           <Button component={Link} to="/classes" variant="subtle" size="compact-md">
             {t("common.back")}
           </Button>
