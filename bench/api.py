@@ -108,7 +108,7 @@ def _drive(port: int, requests: list[bytes], seconds: float, connections: int, o
 
 
 def _get(path: str, headers: dict[str, str] | None = None, method: str = "GET") -> bytes:
-    lines = [f"{method} {path} HTTP/1.1", "Host: bench"]
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
     if method == "POST":
         lines.append("Content-Length: 0")
@@ -130,6 +130,9 @@ async def measure(
         driver.start()
         took, latencies, statuses = await asyncio.to_thread(out.get)
         driver.join()
+    refused = {status: count for status, count in statuses.items() if status >= 400}
+    if refused:
+        raise SystemExit(f"a refusal costs little and proves nothing: {refused}")
     cpu = sum(process.cpu_times()[:2]) - before
     cuts = statistics.quantiles(latencies, n=100)
     return {
