@@ -56,6 +56,7 @@ openapi: $(VENV)/dev web/node_modules/ready  ## write the web client's types ane
 
 browser: $(VENV)/dev
 	@$(BIN)/python -m tests.browser.chromium
+	@$(BIN)/python -m tests.browser.firefox
 
 image:  ## the container image, with docker, podman or buildah
 	sh docker/build.sh $(IMAGE)

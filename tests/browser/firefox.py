@@ -99,6 +99,12 @@ class FirefoxPage:
             "browsingContext.navigate", context=self._context, url=address, wait="complete"
         )
 
+    async def prepare(self, script: str) -> None:
+        """Run a script in each document this page opens from now on, before its own."""
+        await self._firefox.command(
+            "script.addPreloadScript", functionDeclaration=f"() => {{ {script} }}", contexts=[self._context]
+        )
+
     async def evaluate(self, function: str, *arguments: Any) -> Any:
         """Call a JavaScript function in the page with arguments that are JSON; return what it returns."""
         given = ", ".join(json.dumps(one) for one in arguments)

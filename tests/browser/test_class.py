@@ -264,7 +264,7 @@ async def test_media_finds_a_new_path_by_ice_restart(school: School, open_page: 
         assert after["decoded"] - before["decoded"] > 30, "the same connection goes on"
 
 
-_WITHOUT_UDP = """
+WITHOUT_UDP = """
   const set = RTCPeerConnection.prototype.setRemoteDescription;
   RTCPeerConnection.prototype.setRemoteDescription = function (description) {
     const sdp = description.sdp.replace(/a=candidate:\\d+ 1 udp[^\\r]*\\r\\n/g, '');
@@ -277,11 +277,11 @@ async def test_media_comes_over_tcp_where_udp_does_not(school: School, open_page
     teacher, students, session = await _class_of_two(school)
     await school.call("POST", f"/api/live-sessions/{session}/start", teacher)
     at_desk = await open_page(teacher.email)
-    await at_desk.add_init_script(_WITHOUT_UDP)
+    await at_desk.add_init_script(WITHOUT_UDP)
     await at_desk.goto(f"{school.product.url()}/classes/{session}")
     await at_desk.get_by_role("button", name="Enter the class").click()
     student = await open_page(students[0].email)
-    await student.add_init_script(_WITHOUT_UDP)
+    await student.add_init_script(WITHOUT_UDP)
     await _join(student, school, session, 0)
     await _playing(student)
     before = (await _figures(student))["video"]

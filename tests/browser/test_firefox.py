@@ -9,6 +9,7 @@ import pytest
 from tests.browser import firefox
 from tests.browser.conftest import OpenPage
 from tests.browser.firefox import Firefox, FirefoxPage
+from tests.browser.test_class import WITHOUT_UDP
 from tests.builders import Person, School
 from tests.product import PASSWORD, Product
 
@@ -46,13 +47,17 @@ async def fox() -> AsyncIterator[Firefox]:
         yield running
 
 
-async def _enter(fox: Firefox, product: Product, who: Person, session: str, button: str) -> FirefoxPage:
+async def _enter(
+    fox: Firefox, product: Product, who: Person, session: str, button: str, *, script: str = ""
+) -> FirefoxPage:
     page = await fox.open(product.url() + "/sign-in")
     await page.until("() => Boolean(document.querySelector('input[type=email]'))")
     await page.type("input[type=email]", who.email)
     await page.type("input[type=password]", PASSWORD)
     await page.evaluate("() => document.querySelector('button[type=submit]').click()")
     await page.until("() => location.pathname", "/classes")
+    if script:
+        await page.prepare(script)
     await page.goto(f"{product.url()}/classes/{session}")
     await page.click(button)
     return page
@@ -73,3 +78,67 @@ async def test_firefox_watches_a_class_of_chromium(school: School, open_page: Op
     await at_desk.get_by_role("button", name="Enter the class").click()
     page = await _enter(fox, school.product, pupil, session, "Join the class")
     await page.until(_SEEN, {"video": [1280, 720], "audio": True}, seconds=40)
+
+
+async def test_firefox_teaches_in_qualities(school: School, open_page: OpenPage, fox: Firefox) -> None:
+    teacher, (pupil,), session = await _class(school, 1)
+    desk = await _enter(fox, school.product, teacher, session, "Enter the class")
+    page = await open_page(pupil.email)
+    await page.goto(f"{school.product.url()}/classes/{session}")
+    await page.get_by_role("button", name="Join the class").click()
+    await desk.until(_SENT, ["f", "h", "q"], seconds=40)
+    await _seen(page, lambda seen: seen.get("audio") and seen["video"][1] >= 480)
+    full = await page.evaluate(_SEEN)
+    await page.set_viewport_size({"width": 360, "height": 400})
+    await _seen(page, lambda seen: seen["video"][1] < full["video"][1])
+    await page.set_viewport_size({"width": 1280, "height": 900})
+    await _seen(page, lambda seen: seen["video"] == full["video"])
+
+
+async def _seen(page: Any, enough: Any, seconds: float = 40) -> None:
+    seen: Any = None
+    for _ in range(int(seconds / 0.25)):
+        seen = await page.evaluate(_SEEN)
+        if "video" in seen and enough(seen):
+            return
+        await asyncio.sleep(0.25)
+    raise AssertionError(seen)
+
+
+async def test_firefox_finds_a_new_path_by_ice_restart_both_ways(school: School, fox: Firefox) -> None:
+    teacher, (pupil,), session = await _class(school, 1)
+    desk = await _enter(fox, school.product, teacher, session, "Enter the class")
+    page = await _enter(fox, school.product, pupil, session, "Join the class")
+    await page.until(f"async () => Boolean((await ({_SEEN})()).video)", seconds=40)
+    ids = await page.evaluate("() => window.liveserverClass.media.subscriber.id")
+    for _ in range(2):
+        await page.evaluate(
+            "() => window.liveserverClass.media.subscriber.restart(window.liveserverClass.socket)"
+        )
+        await desk.evaluate(
+            "() => window.liveserverClass.media.publisher.negotiate(window.liveserverClass.socket, true)"
+        )
+        before = await page.evaluate(_DECODED)
+        await asyncio.sleep(3)
+        assert await page.evaluate(_DECODED) - before > 30
+    assert await page.evaluate("() => window.liveserverClass.media.subscriber.id") == ids
+
+
+async def test_firefox_goes_over_tcp_where_udp_does_not(school: School, fox: Firefox) -> None:
+    teacher, (pupil,), session = await _class(school, 1)
+    await _enter(fox, school.product, teacher, session, "Enter the class", script=WITHOUT_UDP)
+    page = await _enter(fox, school.product, pupil, session, "Join the class", script=WITHOUT_UDP)
+    await page.until(f"async () => Boolean((await ({_SEEN})()).video)", seconds=40)
+    before = await page.evaluate(_DECODED)
+    await asyncio.sleep(4)
+    assert await page.evaluate(_DECODED) - before > 40
+    protocols = await page.evaluate(
+        """async () => {
+          const found = [];
+          (await window.liveserverClass.stats()).forEach((one) => {
+            if (one.type === 'remote-candidate') found.push(one.protocol);
+          });
+          return found;
+        }"""
+    )
+    assert set(protocols) == {"tcp"}
