@@ -23,6 +23,7 @@ from liveserver.services.mailing import NOTIFY, SEND
 from liveserver.services.uploads import PREPARE_PORTRAIT, PREPARE_VIDEO, SCREEN_FILE
 from liveserver.services.webhooks import DELIVER
 from liveserver.storage.jobs import Worker
+from liveserver.storage.placement import Placement
 from signaling import hub
 from signaling.account import AccountSockets
 from signaling.links import Links
@@ -142,7 +143,7 @@ def _signal(
     """Wire the socket door: members, workers, and what is told to whom."""
     node = f"{os.getpid()}-{secrets.token_hex(4)}"
     members = Members()
-    rooms = Rooms([str(running.control_socket(n)) for n in range(running.workers)])
+    rooms = Rooms([str(running.control_socket(n)) for n in range(running.workers)], Placement(storage.redis))
     telling = Telling(
         sio,
         services,

@@ -30,29 +30,29 @@ class ClassroomDoor:
 
     async def publish(self, member: Member, payload: events.Publish) -> Reply:
         """Answer an offer. Sections the member may not send are answered inactive and named."""
-        worker = self._rooms.worker(member.room)
+        worker = await self._rooms.worker(member.room)
         result = await asked(worker.publish(member.room, member.name, payload.sdp, payload.sources))
         return {"sdp": result["sdp"], "id": result["id"], "refused": result["refused"]}
 
     async def subscribe(self, member: Member, payload: events.Subscribe) -> Reply:
         """Offer the stage."""
-        worker = self._rooms.worker(member.room)
+        worker = await self._rooms.worker(member.room)
         result = await asked(worker.subscribe(member.room, member.name, restart=payload.restart))
         relays = [asdict(relay) for relay in self._services.relays.of(member.seat.user_id)]
         return {"sdp": result["sdp"], "id": result["id"], "iceServers": relays}
 
     async def answer(self, member: Member, payload: events.Answer) -> Reply:
-        await asked(self._rooms.worker(member.room).answer(member.room, member.name, payload.sdp))
+        await asked((await self._rooms.worker(member.room)).answer(member.room, member.name, payload.sdp))
         return {}
 
     async def view(self, member: Member, payload: events.View) -> Reply:
         """Be sent no more than is seen."""
-        await asked(self._rooms.worker(member.room).view(member.room, member.name, payload.sizes))
+        await asked((await self._rooms.worker(member.room)).view(member.room, member.name, payload.sizes))
         return {}
 
     async def pause(self, member: Member, payload: events.Pause) -> Reply:
         """Stop or resume sending one's own source."""
-        worker = self._rooms.worker(member.room)
+        worker = await self._rooms.worker(member.room)
         await asked(worker.mute(member.room, member.name, payload.source, muted=payload.paused))
         return {}
 
@@ -70,7 +70,7 @@ class ClassroomDoor:
         target = UserId(payload.user_id)
         if target in member.session.staff:
             raise Forbidden
-        worker = self._rooms.worker(member.room)
+        worker = await self._rooms.worker(member.room)
         await asked(worker.grant(member.room, str(target), payload.sources))
         await self._services.classroom.give_floor(member.seat, target, payload.sources)
         return {}
@@ -79,7 +79,7 @@ class ClassroomDoor:
         """Stop forwarding a student at once; staff, or the student themselves."""
         target = UserId(payload.user_id)
         require_staff(member.seat, or_self=target)
-        worker = self._rooms.worker(member.room)
+        worker = await self._rooms.worker(member.room)
         await asked(worker.revoke(member.room, str(target), ["camera", "microphone"]))
         await self._services.classroom.take_floor(member.seat, target)
         return {}
@@ -87,7 +87,7 @@ class ClassroomDoor:
     async def mute(self, member: Member, payload: events.Mute) -> Reply:
         """Mute somebody; they may unmute themselves while they have the floor."""
         require_staff(member.seat)
-        worker = self._rooms.worker(member.room)
+        worker = await self._rooms.worker(member.room)
         await asked(worker.mute(member.room, str(payload.user_id), payload.source, muted=True))
         await self._services.classroom.told_to_mute(member.seat, UserId(payload.user_id), payload.source)
         return {}

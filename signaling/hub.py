@@ -210,7 +210,7 @@ class Hub(socketio.AsyncNamespace):  # type: ignore[misc]
 
     async def _slots(self, member: Member) -> list[dict[str, Any]]:
         try:
-            return await asked(self._rooms.worker(member.room).slots(member.room))
+            return await asked((await self._rooms.worker(member.room)).slots(member.room))
         except MediaUnavailable:
             return []
 

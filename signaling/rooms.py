@@ -1,9 +1,9 @@
 """Which media worker holds which class, and speaking to it."""
 
-import hashlib
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from liveserver.errors import BadOffer, FloorFull, Invalid, MediaUnavailable, NotFound, SeatSuperseded
 from media.control import WorkerClient, WorkerGone, WorkerRefused
@@ -12,10 +12,21 @@ from signaling.members import Member
 _T = TypeVar("_T")
 
 
-class Rooms:
-    """The workers of this host. A class always has the same one: the highest of its hashes."""
+class Places(Protocol):
+    """Where every process agrees which worker has a class. Raises MediaUnavailable."""
 
-    def __init__(self, paths: Sequence[str]) -> None:
+    async def place(self, room: str, worker: int, *, instead_of: int | None = None) -> int: ...
+    async def held(self, rooms: Sequence[str]) -> Sequence[int | None]: ...
+
+
+class Rooms:
+    """The workers of this host. A class is given to the one with the fewest people, and stays there while it
+    lives.
+    """
+
+    def __init__(self, paths: Sequence[str], places: Places) -> None:
+        self._places = places
+        self._known: dict[str, int] = {}  # where classes were when last asked
         self._said: Callable[[str, dict[str, Any]], None] = lambda _name, _facts: None
         self._lost: Callable[[int], None] = lambda _index: None
         self.workers = [
@@ -36,28 +47,81 @@ class Rooms:
         for worker in self.workers:
             await worker.ready(seconds)
 
-    async def wait(self, index: int, seconds: float) -> bool:
-        """Wait for one worker to take calls; say whether it does."""
+    @property
+    def connected(self) -> bool:
+        return all(worker.connected for worker in self.workers)
+
+    # Where a class is
+
+    async def worker(self, room: str) -> WorkerClient:
+        """Return the worker that has a class; one that has none is given to the least loaded.
+
+        Raises MediaUnavailable.
+        """
+        index = self._known.get(room)
+        if index is None:
+            index = await self._places.place(room, await self._least_loaded())
+        if index >= len(self.workers):  # the host has fewer than it had
+            index = await self._places.place(room, await self._least_loaded(), instead_of=index)
+        self._known[room] = index
+        return self.workers[index]
+
+    async def move(self, room: str, index: int) -> None:
+        """Take a class from a worker that is gone, unless somebody did already. Raises MediaUnavailable."""
+        self._known[room] = await self._places.place(room, await self._least_loaded(), instead_of=index)
+
+    def is_at(self, room: str, index: int) -> bool:
+        """Say whether a class was at this worker when last asked."""
+        return self._known.get(room) == index
+
+    async def is_elsewhere(self, room: str, index: int) -> bool:
+        """Say whether a class is at another worker by now. Raises MediaUnavailable."""
+        if self._known.get(room, index) == index:
+            return False
+        (held,) = await self._places.held([room])
+        return held not in {None, index}
+
+    async def look_again(self) -> list[str]:
+        """Ask anew where the classes are; return those that somebody else moved. Raises MediaUnavailable."""
+        rooms = list(self._known)
+        moved = []
+        for room, index in zip(rooms, await self._places.held(rooms), strict=True):
+            was = self._known[room]
+            if index is None:  # Redis was emptied: the class stays where it is
+                index = await self._places.place(room, was)
+            if index != was:
+                self._known[room] = index
+                moved.append(room)
+        return moved
+
+    def forget(self, room: str) -> None:
+        self._known.pop(room, None)
+
+    async def revived(self, index: int, seconds: float) -> bool:
+        """Wait for a worker to take calls again; say whether it does."""
         try:
             await self.workers[index].ready(seconds)
         except WorkerGone:
             return False
         return True
 
-    @property
-    def connected(self) -> bool:
-        return all(worker.connected for worker in self.workers)
-
-    def index_of(self, room: str) -> int:
-        def weight(n: int) -> bytes:
-            return hashlib.sha256(f"{n}:{room}".encode()).digest()
-
-        return max(range(len(self.workers)), key=weight)
+    async def _least_loaded(self) -> int:
+        """Return the worker with the fewest people, the first of equals. Raises MediaUnavailable."""
+        load: dict[int, int] = {}
+        for index, worker in enumerate(self.workers):
+            if worker.connected:
+                with contextlib.suppress(WorkerGone, WorkerRefused):
+                    stats = await worker.stats()
+                    load[index] = stats["participants"] + stats["rooms"]
+        if not load:
+            raise MediaUnavailable(retryAfter=2)
+        return min(load, key=lambda index: load[index])
 
     async def enter(self, member: Member, floor: Sequence[str]) -> dict[str, Any]:
         """Let a member into the media room; return which of their device's connections live on."""
+        worker = await self.worker(member.room)
         return await asked(
-            self.worker(member.room).attach(
+            worker.attach(
                 member.room,
                 member.name,
                 staff=member.seat.is_staff,
@@ -66,9 +130,6 @@ class Rooms:
                 floor=floor,
             )
         )
-
-    def worker(self, room: str) -> WorkerClient:
-        return self.workers[self.index_of(room)]
 
 
 async def asked(call: Awaitable[_T]) -> _T:

@@ -24,6 +24,7 @@ from signaling.rooms import Rooms, asked
 _NAMESPACE = "/classroom"
 ENCODER = "encoder"  # the device of a member who is a program, and has no page
 _WARN_BEFORE, _CLOSE_AFTER = 60.0, 30.0  # seconds around the end of a socket's authorisation
+_SECONDS_TO_REVIVE = 3.0  # a worker has to come back, before its classes go to others
 _MEDIA_SILENT = 6.0  # seconds; browsers report every one or two, and check ICE every five at most
 _SECONDS_BETWEEN_MEDIA_CHECKS = 5.0
 _log = structlog.get_logger()
@@ -193,7 +194,7 @@ class Telling:
         assert member.lost_at is not None  # noqa: S101 - asked of those only
         member.socket_lost_at = member.socket_lost_at or now
         try:
-            silent = await asked(self._rooms.worker(member.room).silent_for(member.room, member.name))
+            silent = await asked((await self._rooms.worker(member.room)).silent_for(member.room, member.name))
         except Refusal:
             silent = None
         if silent is None:
@@ -217,13 +218,18 @@ class Telling:
         if now - self._media_checked_at < _SECONDS_BETWEEN_MEDIA_CHECKS:
             return
         self._media_checked_at = now
-        for worker in self._rooms.workers:
+        moved = set(await self._rooms.look_again())
+        await self._enter_all_again([member for member in self._members if member.room in moved])
+        for index, worker in enumerate(self._rooms.workers):
             # First who is there, then who may be: who enters in between is in neither or in both.
             try:
                 occupants = await asked(worker.occupants())
             except MediaUnavailable:
                 continue
             for room, people in occupants.items():
+                if await self._rooms.is_elsewhere(room, index):
+                    await asked(worker.close_room(room))
+                    continue
                 holders = await self._services.seats.holders(LiveSessionId(UUID(room)))
                 for name, fence in people.items():
                     if holders is not None and UserId(UUID(name)) not in holders:
@@ -294,7 +300,7 @@ class Telling:
         members = self._here(room, user)
         try:
             # Media first: it must stop even if the socket is slow to go.
-            await asked(self._rooms.worker(room).detach(room, user, fence=said["rank"]))
+            await asked((await self._rooms.worker(room)).detach(room, user, fence=said["rank"]))
         finally:
             for member in members:
                 if member.seat.rank <= said["rank"]:
@@ -313,11 +319,12 @@ class Telling:
             self._members.remove(member.sid)
         seen = None
         try:
-            seen = await asked(self._rooms.worker(room).close_room(room))
+            seen = await asked((await self._rooms.worker(room)).close_room(room))
         finally:
             await self._everybody(room, "session.ended", {"id": room, "reason": said["reason"]})
             for member in members:
                 await self._sio.disconnect(member.sid, namespace=_NAMESPACE)
+        self._rooms.forget(room)
         if seen is not None:
             await self._services.statistics.note_viewing({room: seen})
 
@@ -346,14 +353,24 @@ class Telling:
                 member.session = replace(member.session, seat_epoch=seat.epoch)
 
     async def _media_lost(self, said: Happening) -> None:
-        """A worker died: its members enter its successor again and negotiate anew."""
-        waiting = [m for m in self._members if self._rooms.index_of(m.room) == said["index"]]
+        """A worker died: its members enter its successor again and negotiate anew; or another worker, when
+        it does not come back.
+        """
+        index = said["index"]
+        waiting = [m for m in self._members if self._rooms.is_at(m.room, index)]
         if not waiting:
             return
-        if not await self._rooms.wait(said["index"], 5.0):
-            self.worker_lost(said["index"])  # it is told again, behind what waits meanwhile
-            return
-        for member in waiting:
+        if not await self._rooms.revived(index, _SECONDS_TO_REVIVE):
+            for room in {member.room for member in waiting}:
+                try:
+                    await self._rooms.move(room, index)
+                except MediaUnavailable:  # there is no other: it is told again, behind what waits meanwhile
+                    self.worker_lost(index)
+                    return
+        await self._enter_all_again(waiting)
+
+    async def _enter_all_again(self, members: list[Member]) -> None:
+        for member in members:
             try:
                 await self._enter_again(member)
             except Refusal as refusal:
@@ -387,5 +404,5 @@ class Telling:
 
     async def detach(self, member: Member) -> None:
         """End the media of one entrance."""
-        worker = self._rooms.worker(member.room)
+        worker = await self._rooms.worker(member.room)
         await asked(worker.detach(member.room, member.name, fence=member.seat.rank))

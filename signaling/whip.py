@@ -74,7 +74,7 @@ class WhipDoor:
     async def end(self, request: web.Request) -> web.Response:
         """Stop sending; again changes nothing."""
         login, session = await self._opened(request)
-        worker = self._rooms.worker(str(session.id))
+        worker = await self._rooms.worker(str(session.id))
         with contextlib.suppress(NotFound):
             await asked(
                 worker.stop_encoding(str(session.id), str(login.user.id), int(request.match_info["id"]))
@@ -82,7 +82,7 @@ class WhipDoor:
         return web.Response()
 
     async def _encode(self, room: str, name: str, offer: str, picture: str) -> dict[str, Any]:
-        return await asked(self._rooms.worker(room).encode(room, name, offer, picture=picture))
+        return await asked((await self._rooms.worker(room)).encode(room, name, offer, picture=picture))
 
     async def _opened(self, request: web.Request) -> tuple[Login, LiveSession]:
         """Return whose key it is and the class, which runs. The address is a secret's neighbour: what is not
