@@ -85,12 +85,12 @@ class Rooms:
         """Ask anew where the classes are; return those that somebody else moved. Raises MediaUnavailable."""
         rooms = list(self._known)
         moved = []
-        for room, index in zip(rooms, await self._places.held(rooms), strict=True):
+        for room, held in zip(rooms, await self._places.held(rooms), strict=True):
             was = self._known[room]
-            if index is None:  # Redis was emptied: the class stays where it is
-                index = await self._places.place(room, was)
-            if index != was:
-                self._known[room] = index
+            # Redis was emptied: the class stays where it is.
+            now = held if held is not None else await self._places.place(room, was)
+            if now != was:
+                self._known[room] = now
                 moved.append(room)
         return moved
 
