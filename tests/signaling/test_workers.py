@@ -86,7 +86,7 @@ async def test_classes_go_to_the_least_loaded_and_every_process_knows_where(scho
         async with redis.asyncio.from_url(running.redis_url, decode_responses=True) as store:
             keys = [f"room:{session}:worker" for session in sessions]
             placed = await store.mget(keys)
-            assert sorted(placed) == ["0", "0", "1", "1"]
+            assert sorted(map(str, placed)) == ["0", "0", "1", "1"]
             await store.delete(*keys)
             for _ in range(100):
                 if None not in await store.mget(keys):
