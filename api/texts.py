@@ -97,6 +97,10 @@ TEXTS: dict[str, dict[str, tuple[str, str]]] = {
         "en": ("The seats were counted anew", "Join again."),
         "ar": ("أُعيد عدّ المقاعد", "انضم من جديد."),
     },
+    "busy_with_tests": {
+        "en": ("Many are testing at the moment", "Try again in a quarter of a minute."),
+        "ar": ("كثيرون يختبرون الآن", "حاول مجددًا بعد ربع دقيقة."),
+    },
     "media_unavailable": {
         "en": (
             "Video is not available now",

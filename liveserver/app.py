@@ -28,6 +28,7 @@ from signaling import hub
 from signaling.account import AccountSockets
 from signaling.links import Links
 from signaling.members import Members
+from signaling.network_test import NetworkTestDoor
 from signaling.rooms import Rooms
 from signaling.telling import Telling
 from signaling.whip import WhipDoor
@@ -166,6 +167,7 @@ def _signal(
         access_seconds=settings.auth.access_minutes * 60,
         links=links,
     )
+    NetworkTestDoor(services, rooms).install(app)
     WhipDoor(services, rooms, members, telling, node=node).install(app)
     accounts = AccountSockets(sio, services, links, access_seconds=settings.auth.access_minutes * 60)
     storage.bus.listen(accounts.happened)

@@ -359,6 +359,12 @@ class MediaUnavailable(Unavailable):
     code = "media_unavailable"
 
 
+class Busy(Unavailable):
+    """Classes come first: too many try their network at once."""
+
+    code = "busy_with_tests"
+
+
 # The classroom's socket
 
 

@@ -9,6 +9,7 @@ from liveserver.errors import BadOffer, FloorFull, Invalid, MediaUnavailable, No
 from media.control import WorkerClient, WorkerGone, WorkerRefused
 from signaling.members import Member
 
+TEST_ROOM = "test-"  # what the names of rooms begin with in which somebody tries their network
 _T = TypeVar("_T")
 
 

@@ -19,7 +19,7 @@ from liveserver.models.ids import FamilyId, LiveSessionId, UserId
 from liveserver.services import Services
 from signaling.links import Links
 from signaling.members import Member, Members
-from signaling.rooms import Rooms, asked
+from signaling.rooms import TEST_ROOM, Rooms, asked
 
 _NAMESPACE = "/classroom"
 ENCODER = "encoder"  # the device of a member who is a program, and has no page
@@ -227,6 +227,8 @@ class Telling:
             except MediaUnavailable:
                 continue
             for room, people in occupants.items():
+                if room.startswith(TEST_ROOM):
+                    continue
                 if await self._rooms.is_elsewhere(room, index):
                     await asked(worker.close_room(room))
                     continue
@@ -235,7 +237,9 @@ class Telling:
                     if holders is not None and UserId(UUID(name)) not in holders:
                         _log.warning("media.without_seat", room=room, participant=name)
                         await asked(worker.detach(room, name, fence=fence))
-            if seen := await asked(worker.viewing()):
+            seen = await asked(worker.viewing())
+            seen = {room: sums for room, sums in seen.items() if not room.startswith(TEST_ROOM)}
+            if seen:
                 await self._services.statistics.note_viewing(seen)
 
     async def _check_logins(self) -> None:

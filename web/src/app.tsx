@@ -10,6 +10,7 @@ import { directionOf } from "./i18n";
 import { AttendancePage } from "./pages/attendance";
 import { Catalogue } from "./pages/catalogue";
 import { CoursePage } from "./pages/course";
+import { NetworkTestPage } from "./pages/network-test";
 import { Sessions } from "./pages/sessions";
 import { SignIn } from "./pages/sign-in";
 import { Empty, Shell, Waiting } from "./shell/shell";
@@ -78,6 +79,7 @@ function Pages() {
           path="classes/:session/attendance"
           element={<SignedIn page={<AttendancePage />} />}
         />
+        <Route path="network-test" element={<SignedIn page={<NetworkTestPage />} />} />
         <Route path="*" element={<NotFound />} />
       </Route>
       <Route

@@ -67,6 +67,29 @@ export async function freshAccessToken(): Promise<string | null> {
   return accessToken;
 }
 
+/** One of the classroom's media events, in a room of one's own to try the network in. */
+export async function askNetworkTest<T>(event: string, payload: object = {}): Promise<T> {
+  await (accessToken === null ? refresh() : undefined);
+  const send = () =>
+    fetch(`/network-test/${event}`, {
+      method: "POST",
+      headers: { ...asPage, Authorization: `Bearer ${accessToken ?? ""}` },
+      body: JSON.stringify(payload),
+    });
+  let answer = await send();
+  if (answer.status === 401 && (await refresh())) answer = await send();
+  if (!answer.ok) throw await errorOf(answer);
+  return (await answer.json()) as T;
+}
+
+export async function endNetworkTest(): Promise<void> {
+  await fetch("/network-test", {
+    method: "DELETE",
+    headers: { ...asPage, Authorization: `Bearer ${accessToken ?? ""}` },
+    keepalive: true,
+  }).catch(() => undefined);
+}
+
 async function errorOf(answer: Response): Promise<ApiError> {
   try {
     const problem = (await answer.json()) as Problem;

@@ -114,6 +114,40 @@ export const en = {
     absent: "Absent",
     nobody: "Nobody is enrolled.",
   },
+  network: {
+    title: "Does a class work from here?",
+    lead: "Try your network before the class, not in it.",
+    link: "Try my network",
+    explain:
+      "For a quarter of a minute your browser sends a moving picture and a tone to the server and back, the way a class does. It uses about 5 MB, and no camera.",
+    start: "Start the test",
+    again: "Test again",
+    running: "Sending and receiving…",
+    runningLead: "Leave this page open, and do what you would do in a class: no downloads.",
+    teach: "Everything works",
+    teachLead: "You can teach from here with camera and screen, or take part with your camera.",
+    camera: "You can take part with your camera",
+    cameraLead:
+      "Others see you in a smaller picture. For teaching with a shared screen, use a faster network.",
+    watch: "You can watch and speak",
+    watchLead: "Your way up is too slow for a camera. Keep it off, and speak.",
+    sound: "Expect sound only",
+    soundLead:
+      "The network loses or delays too much for a picture. Move closer to the router, or use a cable.",
+    nothing: "No class gets through here",
+    nothingLead:
+      "The network blocks the media of a class. Use another network, or ask whoever runs it to allow UDP and TCP to this server’s media ports.",
+    by: {
+      tcp: "UDP is blocked here. The class goes over TCP: it works, and may stutter when the network is busy.",
+      relay:
+        "The class goes over a relay, since the direct way is blocked. It works, with a little more delay.",
+    },
+    up: "Way up",
+    down: "Way down, at least",
+    roundTrip: "Round trip",
+    jitter: "Jitter",
+    loss: "Lost packets",
+  },
   room: {
     preview: {
       titleStaff: "Ready to teach?",

@@ -1,5 +1,5 @@
 import type { Source } from "../signaling/messages";
-import type { ClassroomSocket } from "../signaling/socket";
+import type { Asking } from "../signaling/socket";
 
 /** What each source is sent in, the poorest first: the server gives each viewer what their link carries. */
 const ENCODINGS: Record<Source, RTCRtpEncodingParameters[]> = {
@@ -38,7 +38,7 @@ export class Publisher {
   ) {}
 
   /** Send a track, in place of the source's last one. Throws PublishRefused with the server's code. */
-  async send(socket: ClassroomSocket, source: Source, track: MediaStreamTrack): Promise<void> {
+  async send(socket: Asking, source: Source, track: MediaStreamTrack): Promise<void> {
     const known = this.sending.get(source);
     if (known) {
       known.direction = "sendonly";
@@ -64,7 +64,7 @@ export class Publisher {
   }
 
   /** Stop sending a source; its place is free for others. */
-  async stop(socket: ClassroomSocket, source: Source): Promise<void> {
+  async stop(socket: Asking, source: Source): Promise<void> {
     const transceiver = this.sending.get(source);
     if (!transceiver) return;
     await transceiver.sender.replaceTrack(null);
@@ -73,7 +73,7 @@ export class Publisher {
   }
 
   /** Offer again: after a change, or with `restart` over a new network path. */
-  async negotiate(socket: ClassroomSocket, restart = false): Promise<void> {
+  async negotiate(socket: Asking, restart = false): Promise<void> {
     const pc = this.pc;
     if (!pc) return;
     if (restart) pc.setConfiguration({ ...pc.getConfiguration(), iceServers: this.iceServers() });
@@ -92,12 +92,14 @@ export class Publisher {
   }
 
   /** The server lost our connection: these tracks go over a new one. */
-  async again(
-    socket: ClassroomSocket,
-    tracks: ReadonlyMap<Source, MediaStreamTrack>,
-  ): Promise<void> {
+  async again(socket: Asking, tracks: ReadonlyMap<Source, MediaStreamTrack>): Promise<void> {
     this.close();
     for (const [source, track] of tracks) await this.send(socket, source, track);
+  }
+
+  /** Figures of the running connection. */
+  async stats(): Promise<RTCStatsReport | null> {
+    return this.pc ? this.pc.getStats() : null;
   }
 
   close(): void {

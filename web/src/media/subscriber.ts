@@ -1,4 +1,4 @@
-import type { ClassroomSocket } from "../signaling/socket";
+import type { Asking } from "../signaling/socket";
 import { ConnectionClosed } from "./publisher";
 
 interface Offered {
@@ -26,7 +26,7 @@ export class Subscriber {
   ) {}
 
   /** Watch over a new connection. */
-  async open(socket: ClassroomSocket): Promise<void> {
+  async open(socket: Asking): Promise<void> {
     this.close();
     const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
     this.pc = pc;
@@ -48,15 +48,11 @@ export class Subscriber {
   }
 
   /** Find a new network path on the same keys; the picture goes on where it was. */
-  async restart(socket: ClassroomSocket): Promise<void> {
+  async restart(socket: Asking): Promise<void> {
     if (this.pc) await this.negotiate(socket, this.pc, true);
   }
 
-  private async negotiate(
-    socket: ClassroomSocket,
-    pc: RTCPeerConnection,
-    restart: boolean,
-  ): Promise<void> {
+  private async negotiate(socket: Asking, pc: RTCPeerConnection, restart: boolean): Promise<void> {
     const offer = await socket.ask<Offered>("media.subscribe", { restart });
     if (this.pc !== pc) throw new ConnectionClosed();
     this.iceServers = offer.iceServers;

@@ -3,8 +3,13 @@ import { SocketRefusal, type Refused, type Reply } from "./messages";
 
 const ANSWER_MS = 8_000;
 
+/** What takes the classroom's events and answers them. */
+export interface Asking {
+  ask<T>(event: string, payload?: object): Promise<T>;
+}
+
 /** One socket of the classroom, opened by a ticket. It never reconnects by itself: a new one needs a new ticket. */
-export class ClassroomSocket {
+export class ClassroomSocket implements Asking {
   private readonly socket: Socket;
 
   private constructor(socket: Socket) {

@@ -64,6 +64,9 @@ export function Preview({ room, session }: { room: ClassSession; session: LiveSe
           <Button size="lg" onClick={enter}>
             {go}
           </Button>
+          <Button component={Link} to="/network-test" variant="subtle" size="compact-md">
+            {t("network.link")}
+          </Button>
           {session.isStaff && <EncoderKey session={session.id} />}
           <Button component={Link} to="/classes" variant="subtle" size="compact-md">
             {t("common.back")}
