@@ -34,8 +34,11 @@ class Allocation:
     step: float | None
 
 
-def allocate(budget: float, demands: Sequence[Demand]) -> Allocation:
-    """Give everybody the poorest quality in order of rank, then the best that fits in the same order."""
+def allocate(budget: float, demands: Sequence[Demand], *, tries: bool = True) -> Allocation:
+    """Give everybody the poorest quality in order of rank, then the best that fits in the same order.
+
+    With `tries` one picture is sent whatever it takes: with none at all nobody could learn what is carried.
+    """
     chosen: dict[str, int | None] = {}
     rate, step = 0.0, None
     by_rank = sorted(demands, key=lambda demand: demand.rank)
@@ -45,8 +48,7 @@ def allocate(budget: float, demands: Sequence[Demand]) -> Allocation:
         if not options:
             continue
         lowest, cost = options[0]
-        # One picture is always tried: with none at all nobody could learn what the link carries.
-        if rate + cost <= budget or not rate:
+        if rate + cost <= budget or (tries and not rate):
             chosen[demand.mid] = lowest
             rate += cost
         elif step is None:

@@ -17,6 +17,9 @@ _PATIENCE, _LONGEST_PATIENCE = 3.0, 10.0  # seconds between two probes; each tha
 _WELL_USED, _GROWTH = 0.75, 1.05  # once a second
 _FIRST_PROBE = 1.0  # seconds after the first packets
 _MARGIN = 1.08  # probed above what is wanted
+_REST, _LONGEST_REST = 2.0, 60.0  # seconds without any picture ...
+_LONGER = 3  # ... and how much longer each is that follows on another
+_TRIAL = 4.0  # seconds a picture has to be carried, for the rests before it to be forgotten
 
 
 class Bandwidth:
@@ -33,6 +36,8 @@ class Bandwidth:
         self._grown_at = float("-inf")
         self._suffered_at = float("-inf")
         self._next_probe: float | None = None
+        self._rest = _REST
+        self._rested_until = float("-inf")
 
     @property
     def probing(self) -> float:
@@ -42,6 +47,25 @@ class Bandwidth:
     def is_overloaded(self, now: float) -> bool:
         """Say whether the link has just turned out to carry less than it is sent."""
         return now - self._suffered_at < _OVERLOADED
+
+    def rests(self, now: float) -> bool:
+        """Say whether no picture is to be tried: the link has just turned out to carry none."""
+        return now < self._rested_until
+
+    def suffers_since(self, since: float, now: float) -> bool:
+        """Say whether the link suffers now, from what is sent since then."""
+        return self.is_overloaded(now) and self._suffered_at > since
+
+    def rest(self, now: float) -> None:
+        """Even the poorest picture is too much: sound alone for a while, then the picture is tried again."""
+        if now - self._rested_until > _TRIAL:
+            self._rest = _REST
+        self._rested_until = now + self._rest
+        self._rest = min(_LONGEST_REST, _LONGER * self._rest)
+
+    def _on_trial(self, now: float) -> bool:
+        """Say whether a picture is tried after a rest: one sign is enough then, the sound suffers with it."""
+        return 0 <= now - self._rested_until < _TRIAL
 
     def on_sent(self, rate: float) -> None:
         """Note what is sent to the viewer, a probe's part apart."""
@@ -58,7 +82,7 @@ class Bandwidth:
     def on_loss(self, fraction: float, now: float) -> None:
         """Note which part of what was sent did not arrive, of 1."""
         self.loss = (self.loss + fraction) / 2
-        if self.loss > _LOSS_BAD:
+        if fraction > _LOSS_FINE and (self.loss > _LOSS_BAD or self._on_trial(now)):
             sending = self.probing or min(self.budget, self.sent or self.budget)
             self._suffered(sending * (1 - self.loss / 2), now)
 

@@ -204,9 +204,11 @@ class WorkerClient:
     async def answer(self, room: str, participant: str, sdp: str) -> None:
         await self._call("answer", room=room, participant=participant, sdp=sdp)
 
-    async def view(self, room: str, participant: str, sizes: Mapping[str, int]) -> None:
-        """Say how high, in pixels, a page shows each section by its mid; 0 is not at all."""
-        await self._call("view", room=room, participant=participant, sizes=dict(sizes))
+    async def view(self, room: str, participant: str, sizes: Mapping[str, int], *, limit: int | None) -> None:
+        """Say how high, in pixels, a page shows each section by its mid, 0 is not at all; and the most that
+        is to be sent to it, in bits per second.
+        """
+        await self._call("view", room=room, participant=participant, sizes=dict(sizes), limit=limit)
 
     async def grant(self, room: str, participant: str, sources: Sequence[str]) -> None:
         """Give the floor: all of the sources, or WorkerRefused(floor_full) and none."""

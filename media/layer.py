@@ -11,6 +11,7 @@ from media import rtcp
 from media.formats import OPUS, Format
 from media.nack import MissingPackets
 from media.reception import Reception
+from media.red import primary
 
 _KEYFRAME_INTERVAL = 1.0  # seconds between two requests, however many viewers ask
 _SECONDS_UNWATCHED = 10.0
@@ -107,7 +108,7 @@ class Layer:
                 self._keyframe_wanted = False
                 self.size = self.payload_format.frame_size(payload) or self.size
         self.packets += 1
-        self._octets += len(payload)
+        self._octets += len(primary(payload)) if red else len(payload)  # what it takes at the least
         self._heard_at = now
         if payload and not self.paused:
             self._sink.forward(payload, marker, sequence, timestamp, red=red)

@@ -8,6 +8,7 @@ from media.formats import Format
 from media.producer import Producer
 from media.slot import Slot
 
+_HEADERS = 20_000  # bits per second that fifty packets take besides what is in them
 _LEAST_SHARE = (
     1 / 3
 )  # of what is usual, that a quality is taken to cost: a screen that stands still will move
@@ -30,7 +31,8 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Programme:
-    """`sound` is what all voices together take, `best` the stage at its best, in bits per second.
+    """`sound` is what all voices together take without older frames, `best` the stage at its best, in bits
+    per second.
 
     Of two programmes with one `shape` the same places show the same qualities.
     """
@@ -51,7 +53,7 @@ def programme(slots: Sequence[Slot], speaking: Sequence[str], now: float) -> Pro
             continue
         if slot.place.kind == "audio":
             voices.append(slot)
-            sound += producer.layers[0].rate
+            sound += producer.layers[0].rate + _HEADERS
         else:
             heights = [min(layer.size) if layer.size is not None else None for layer in producer.layers]
             rank, rates = _rank(n, slot, speaking), _rates(producer, now)

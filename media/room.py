@@ -342,10 +342,10 @@ class Room:
             if participant.subscribe is not None:
                 participant.subscribe.aim(self._programme)
 
-    def view(self, participant: Participant, sizes: Mapping[str, int]) -> None:
-        """Take how high, in pixels, a page shows each place; 0 is not at all."""
+    def view(self, participant: Participant, sizes: Mapping[str, int], limit: int | None) -> None:
+        """Take how high, in pixels, a page shows each place, and the most it is to be sent."""
         if participant.subscribe is not None:
-            participant.subscribe.show(sizes)
+            participant.subscribe.show(sizes, limit)
 
     def _announce(self) -> None:
         """Aim anew, and tell of the stage, when it looks different."""

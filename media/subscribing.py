@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from media import rtcp
-from media.allocation import Demand, allocate
+from media.allocation import Allocation, Demand, allocate
 from media.bandwidth import Bandwidth
 from media.formats import H264, OPUS, RTX_OF, VP8
 from media.programme import Picture, Programme
@@ -21,6 +22,8 @@ _NACKED_PER_SECOND = 200
 _KEYFRAMES_PER_SECOND = 2
 _RESENT, _RESENT_FULL, _RESENT_LEAST = 0.6, 0.15, 10_000  # of the budget, and bytes, in a second
 _LOSSY_FROM, _LOSSY_UNTIL = 0.01, 0.003  # loss from which on sound carries older frames, and until when
+_PATIENCE = 0.7  # seconds in which what was sent before may still be on its way
+_WITH_OLDER = 2.0  # times the sound a link must carry, for older frames to be sent with it
 _AMPLE = 1.1
 _ENOUGH = 0.8  # of the height it is shown at
 _MOST_PROBES = 12  # packets in 20 ms
@@ -46,6 +49,8 @@ class SubscribeTransport(Transport):
         self.bandwidth = Bandwidth()
         self.is_reduced = False  # some picture comes poorer than the page has use for
         self._sizes: dict[str, int] = {}
+        self._limit: int | None = None
+        self._tried_since: float | None = None  # that more is sent than the link is believed to carry
         self._slots = slots
         self._views = {slot.place.ssrc: View(slot, self) for slot in slots}
         self._viewer = viewer
@@ -114,32 +119,56 @@ class SubscribeTransport(Transport):
         for picture in foreign:
             self._views[picture.slot.place.ssrc].stop()
         link, sound = self.bandwidth, self._programme.sound
-        found = allocate(link.budget - sound, [self._demand(picture) for picture in theirs])
+        found = self._allocate(theirs, now)
         link.on_sent(sound + found.rate)
         link.tick(now, found.step + sound if found.step is not None else None)
         if link.probing:
             self._on_probe(self)
         hurry = link.is_overloaded(now)
+        carries_more = link.budget > _WITH_OLDER * sound
         for picture in theirs:
             place = picture.slot.place
             self._views[place.ssrc].watch(found.qualities[place.mid], hurry=hurry)
         for slot in self._programme.voices:
             if slot.holder != self._viewer:
                 view = self._views[slot.place.ssrc]
-                view.carry(plain=not (self._takes_red and self._is_lossy))
+                view.carry(plain=not (self._takes_red and self._is_lossy and carries_more))
                 view.watch(0)
         self._tell(theirs, foreign)
         # Who has everything at its best goes on with it, without being reckoned each second.
         best = all(found.qualities[one.slot.place.mid] == len(one.rates) - 1 for one in theirs)
         self._settled = self._programme.shape if best else None
 
+    def _allocate(self, pictures: Sequence[Picture], now: float) -> Allocation:
+        """Divide what the link carries, the sound taken off; a limit of their own is theirs to keep."""
+        link, limit = self.bandwidth, self._limit
+        budget = min(link.budget, limit or link.budget) - self._programme.sound
+        demands = [self._demand(picture) for picture in pictures]
+        tries = not link.rests(now) and (limit is None or link.budget < limit)
+        found = allocate(budget, demands, tries=tries)
+        if not (tries and found.rate > budget):
+            self._tried_since = None
+        elif self._tried_since is None:
+            self._tried_since = now
+        elif link.suffers_since(self._tried_since + _PATIENCE, now):
+            link.rest(now)
+            self._tried_since = None
+            found = allocate(budget, demands, tries=False)
+        above = limit is not None and found.step is not None and found.step + self._programme.sound > limit
+        if above or link.rests(now):
+            found = replace(found, step=None)  # there is nothing to be found out, or nothing to probe with
+        return found
+
     def _is_settled(self) -> bool:
-        ample = self.bandwidth.budget > _AMPLE * self._programme.best
+        ample = self._limit is None and self.bandwidth.budget > _AMPLE * self._programme.best
         return self._settled is not None and ample and self._settled == self._programme.shape
 
-    def show(self, sizes: Mapping[str, int]) -> None:
-        """Take how high, in pixels, the page shows each place by its mid; 0 is not at all."""
+    def show(self, sizes: Mapping[str, int], limit: int | None = None) -> None:
+        """Take how high, in pixels, the page shows each place by its mid, 0 is not at all; and the most that
+        is to be sent to them, in bits per second.
+        """
         self._sizes = dict(sizes)
+        self._limit = limit
         self._settled = None
         self.aim()
 
@@ -178,7 +207,7 @@ class SubscribeTransport(Transport):
             told[place.mid] = {
                 "quality": wanted,
                 "of": len(picture.rates),
-                "paused": "bandwidth" if starved else None,
+                "paused": ("bandwidth" if self._limit is None else "limit") if starved else None,
             }
         if told != self._told:
             self._told = told
@@ -204,9 +233,10 @@ class SubscribeTransport(Transport):
                 if self._keyframes <= _KEYFRAMES_PER_SECOND * len(self._slots):
                     view.strand.layer.request_keyframe()
         elif isinstance(report, rtcp.Remb):
-            before = self.bandwidth.budget
-            self.bandwidth.on_remb(report.bitrate, time.monotonic())
-            if self.bandwidth.budget < before:
+            now, link = time.monotonic(), self.bandwidth
+            before = link.budget, link.is_overloaded(now)
+            link.on_remb(report.bitrate, now)
+            if link.budget < before[0] or link.is_overloaded(now) > before[1]:
                 self.aim()  # too much already: not only with the next second
         elif isinstance(report, rtcp.ReportBlock):
             view = self._views.get(report.ssrc)

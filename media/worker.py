@@ -246,9 +246,11 @@ class Worker:
         place, someone = self._participant(room, participant)
         place.accept(someone, sdp)
 
-    def view(self, _owner: object, *, room: str, participant: str, sizes: dict[str, int]) -> None:
+    def view(
+        self, _owner: object, *, room: str, participant: str, sizes: dict[str, int], limit: int | None
+    ) -> None:
         place, someone = self._participant(room, participant)
-        place.view(someone, sizes)
+        place.view(someone, sizes, limit)
 
     def grant(self, _owner: object, *, room: str, participant: str, sources: Sequence[str]) -> None:
         place, someone = self._participant(room, participant)

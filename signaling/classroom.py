@@ -46,8 +46,9 @@ class ClassroomDoor:
         return {}
 
     async def view(self, member: Member, payload: events.View) -> Reply:
-        """Be sent no more than is seen."""
-        await asked((await self._rooms.worker(member.room)).view(member.room, member.name, payload.sizes))
+        """Be sent no more than is seen, nor than one wants to spend."""
+        worker = await self._rooms.worker(member.room)
+        await asked(worker.view(member.room, member.name, payload.sizes, limit=payload.limit))
         return {}
 
     async def pause(self, member: Member, payload: events.Pause) -> Reply:

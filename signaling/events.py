@@ -41,12 +41,15 @@ class Answer(Payload):
 
 
 class View(Payload):
-    """How high each section of the stage is shown, in pixels of the screen; 0 is not at all."""
+    """How high each section of the stage is shown, in pixels of the screen, 0 is not at all; `limit` is the
+    most that is to be sent, in bits per second.
+    """
 
     sizes: Annotated[
         dict[Mid, Annotated[int, Field(ge=0, le=10_000)]],
         Field(max_length=16),
     ]
+    limit: Annotated[int, Field(ge=20_000, le=100_000_000)] | None = None
 
 
 class Pause(Payload):

@@ -154,6 +154,39 @@ async def test_a_slow_link_gets_a_picture_it_carries_and_the_others_keep_theirs(
     assert quality["lost"] < 5
 
 
+_SOUND = """async () => {
+  const sound = {};
+  (await window.liveserverClass.stats()).forEach((one) => {
+    if (one.type === 'inbound-rtp' && one.mid === '2')
+      Object.assign(sound, { all: one.totalSamplesReceived, made_up: one.concealedSamples });
+  });
+  return sound;
+}"""
+
+
+async def test_a_link_that_carries_sound_only_carries_it_whole(school: School, open_page: OpenPage) -> None:
+    teacher, student = await school.register("instructor"), await school.register()
+    course = await school.course(teacher)
+    await school.enroll([student], course)
+    session = await school.session(teacher, course)
+    at_desk = await open_page(teacher.email)
+    await _enter(at_desk, school, session, "Enter the class")
+    page = await open_page(student.email)
+    async with relayed(page, school.product) as relay:
+        await _enter(page, school, session, "Join the class")
+        await _until(page, 2, 30)
+        relay.down.rate = 100_000
+        await asyncio.sleep(6)
+        before = await page.evaluate(_SOUND)
+        await asyncio.sleep(20)
+        after = await page.evaluate(_SOUND)
+        made_up = (after["made_up"] - before["made_up"]) / (after["all"] - before["all"])
+        assert made_up < 0.12, "a picture is tried once or twice, and costs a second of sound each time"
+        assert "too weak" in await page.inner_text("main")
+        relay.down.rate = None
+        await _until(page, 2, 60)
+
+
 async def test_a_picture_in_h264_is_seen_by_who_can_read_it(school: School, open_page: OpenPage) -> None:
     teacher = await school.register("instructor")
     students = [await school.register() for _ in range(3)]

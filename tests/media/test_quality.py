@@ -111,6 +111,32 @@ def test_one_fall_is_a_busy_browser_and_two_are_a_full_link() -> None:
     assert link.is_overloaded(2.0)
 
 
+def test_a_link_that_carries_no_picture_rests_longer_each_time_and_forgets_it_when_one_is_carried() -> None:
+    link, now, rests = Bandwidth(), 100.0, []
+    for _ in range(5):
+        link.on_loss(0.5, now)
+        assert link.suffers_since(now - 1, now)
+        link.rest(now)
+        began = now
+        while link.rests(now):
+            now += 0.1
+        assert not link.suffers_since(now, now), "what was before the rest says nothing of the next picture"
+        rests.append(round(now - began))
+        now += 1
+    assert rests == [2, 6, 18, 54, 60]
+    now += 5  # one was carried
+    link.on_loss(0.5, now)
+    link.rest(now)
+    assert not link.rests(now + 2.1)
+
+
+def test_no_picture_is_tried_over_a_link_that_rests_nor_above_a_limit_of_ones_own() -> None:
+    demand = Demand("1", 0, (120_000, 400_000), 1)
+    assert allocate(50_000, [demand]).qualities == {"1": 0}
+    assert allocate(50_000, [demand], tries=False).qualities == {"1": None}
+    assert allocate(-10_000, [demand], tries=False).rate == 0
+
+
 def test_loss_counts_for_those_who_tell_nothing_else() -> None:
     link = Bandwidth()
     link.on_sent(900_000)
