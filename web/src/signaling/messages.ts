@@ -34,7 +34,7 @@ export interface Slot {
 export interface Quality {
   quality: number | null;
   of: number;
-  paused: "bandwidth" | "codec" | null;
+  paused: "bandwidth" | "codec" | "limit" | null;
 }
 
 export interface Welcome {

@@ -1,10 +1,11 @@
+import { chosenData, LIMITS, Meter, rememberData, type DataChoice } from "../../media/data-use";
 import { DeviceError, openDevice, openScreen, type DeviceProblem } from "../../media/devices";
 import { ConnectionClosed, Publisher, PublishRefused } from "../../media/publisher";
 import { Subscriber, type LinkState } from "../../media/subscriber";
 import { SocketRefusal, type Source, type Welcome } from "../../signaling/messages";
 import type { ClassroomSocket } from "../../signaling/socket";
 
-export type MediaNotice = "mutedByTeacher" | "floorFull" | DeviceProblem | "failed";
+export type MediaNotice = "capped" | "mutedByTeacher" | "floorFull" | DeviceProblem | "failed";
 
 export interface MediaState {
   /** Tracks of the connection we watch on, by section. */
@@ -13,25 +14,40 @@ export interface MediaState {
   /** Our own tracks that are being sent. */
   sending: ReadonlyMap<Source, MediaStreamTrack>;
   muted: boolean;
+  data: DataState;
 }
 
-export const NO_MEDIA: MediaState = {
-  tracks: new Map(),
-  link: "connecting",
-  sending: new Map(),
-  muted: false,
-};
+/** What the class has taken of the person's data, and may; `capped` when that is used up. */
+export interface DataState {
+  choice: DataChoice;
+  bytes: number;
+  hourly: number | null;
+  capped: boolean;
+}
+
+export function noMedia(): MediaState {
+  return {
+    tracks: new Map(),
+    link: "connecting",
+    sending: new Map(),
+    muted: false,
+    data: { choice: chosenData(), bytes: 0, hourly: null, capped: false },
+  };
+}
 
 const TRY_AGAIN_MS = 2_000;
 const SIZES_SETTLE_MS = 250;
+const METER_MS = 2_000;
 const LINK_PATIENCE_MS = 1_500;
 
 /** What one person sends and sees in a class: two connections, and the way back when one is lost. */
 export class ClassMedia {
-  private state: MediaState = NO_MEDIA;
+  private state: MediaState = noMedia();
   private queue: Promise<unknown> = Promise.resolve();
   private readonly sizes = new Map<string, number>();
   private sizesTimer = 0;
+  private readonly meter = new Meter();
+  private readonly meterTimer = window.setInterval(() => void this.measure(), METER_MS);
   readonly subscriber: Subscriber;
   readonly publisher: Publisher;
 
@@ -73,12 +89,38 @@ export class ClassMedia {
     window.clearTimeout(this.sizesTimer);
     this.sizesTimer = window.setTimeout(() => {
       const sizes = Object.fromEntries(this.sizes);
-      if (document.hidden) for (const mid of this.subscriber.tracks.keys()) sizes[mid] = 0;
+      const { choice, capped } = this.state.data;
+      if (document.hidden || capped || choice.plan === "sound")
+        for (const mid of this.subscriber.tracks.keys()) sizes[mid] = 0;
       void this.socket()
-        ?.ask("media.view", { sizes })
+        ?.ask("media.view", { sizes, limit: LIMITS[choice.plan] })
         .catch(() => undefined);
     }, SIZES_SETTLE_MS);
   };
+
+  /** The person says how much the class may take of their data. */
+  chooseData(choice: DataChoice): void {
+    rememberData(choice);
+    this.set({ data: { ...this.state.data, choice, capped: this.isCapped(choice) } });
+    this.tellSizes();
+  }
+
+  private isCapped({ cap }: DataChoice): boolean {
+    return cap > 0 && this.meter.bytes >= cap * 1_000_000;
+  }
+
+  private async measure(): Promise<void> {
+    this.meter.note(`watching ${String(this.subscriber.id)}`, await this.subscriber.stats());
+    this.meter.note(`sending ${String(this.publisher.id)}`, await this.publisher.stats());
+    const { data } = this.state;
+    const capped = this.isCapped(data.choice);
+    const { bytes, hourly } = this.meter;
+    this.set({ data: { ...data, bytes, hourly, capped } });
+    if (capped && !data.capped) {
+      this.tellSizes();
+      this.notify("capped");
+    }
+  }
 
   /** The server says which qualities of a source are watched. */
   wake(source: Source, awake: readonly string[]): void {
@@ -231,12 +273,13 @@ export class ClassMedia {
 
   close(): void {
     window.clearTimeout(this.sizesTimer);
+    window.clearInterval(this.meterTimer);
     document.removeEventListener("visibilitychange", this.tellSizes);
     this.subscriber.close();
     this.publisher.close();
     this.state.sending.forEach((track) => {
       track.stop();
     });
-    this.set(NO_MEDIA);
+    this.set(noMedia());
   }
 }

@@ -9,7 +9,8 @@ import {
   type Welcome,
 } from "../../signaling/messages";
 import { ClassroomSocket } from "../../signaling/socket";
-import { ClassMedia, NO_MEDIA, type MediaNotice, type MediaState } from "./class-media";
+import type { DataChoice } from "../../media/data-use";
+import { ClassMedia, noMedia, type MediaNotice, type MediaState } from "./class-media";
 
 /** Where somebody stands on their way through a class. */
 export type Phase =
@@ -47,7 +48,7 @@ export interface ClassState extends MediaState {
 
 export type Notice = MediaNotice | "chatFast";
 
-const EMPTY: ClassState = {
+const nobody = (): ClassState => ({
   phase: "preview",
   error: null,
   session: null,
@@ -59,8 +60,8 @@ const EMPTY: ClassState = {
   quality: {},
   speaking: [],
   notice: null,
-  ...NO_MEDIA,
-};
+  ...noMedia(),
+});
 
 const LOOK_AGAIN_MS = 2_000;
 const BACKOFF_MS = [300, 1_000, 2_000, 4_000, 5_000];
@@ -72,7 +73,7 @@ const LOST_BY_REASON: Record<string, Phase> = {
 
 /** One person's way through one class: seat, socket, media. The page shows its state and calls its deeds. */
 export class ClassSession {
-  private state: ClassState = EMPTY;
+  private state: ClassState = nobody();
   private readonly listeners = new Set<() => void>();
   private socket: ClassroomSocket | null = null;
   private readonly media: ClassMedia;
@@ -343,6 +344,10 @@ export class ClassSession {
 
   toggle(source: Source, deviceId?: string): Promise<void> {
     return this.media.toggle(source, deviceId);
+  }
+
+  chooseData(choice: DataChoice): void {
+    this.media.chooseData(choice);
   }
 
   startSending(source: Source, deviceId?: string): Promise<void> {

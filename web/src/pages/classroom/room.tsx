@@ -8,6 +8,7 @@ import type { ClassSession, ClassState } from "./class-session";
 import { Chat } from "./chat";
 import classes from "./classroom.module.css";
 import { Controls } from "./controls";
+import { DataUse } from "./data-use";
 import { People } from "./people";
 import { Sound, Stage } from "./stage";
 
@@ -35,6 +36,7 @@ export function Room({ room, state }: { room: ClassSession; state: ClassState })
         </Text>
         <Group gap="xs" wrap="nowrap">
           {state.session?.startedAt && <Elapsed since={state.session.startedAt} />}
+          <DataUse room={room} state={state} />
           <Tooltip label={t("room.people")}>
             <ActionIcon
               size="lg"

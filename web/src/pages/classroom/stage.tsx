@@ -16,7 +16,7 @@ interface Picture {
   mine: boolean;
   speaking: boolean;
   /** The link does not carry it. */
-  missing: "bandwidth" | "codec" | null;
+  missing: "bandwidth" | "codec" | "limit" | null;
 }
 
 /** What is to be seen: the screen or the teacher large, everybody else on the stage beside. */
@@ -51,6 +51,7 @@ function emptyStage(state: ClassState) {
 }
 
 function picturesOf(state: ClassState, you: string, screenOf: string): Picture[] {
+  const soundOnly = state.data.capped || state.data.choice.plan === "sound";
   const nameOf = (id: string) => state.attendees.get(id)?.name ?? "";
   const shown = (slot: Slot): Picture[] => {
     if (slot.participant === null || slot.kind !== "video" || slot.paused) return [];
@@ -68,13 +69,19 @@ function picturesOf(state: ClassState, you: string, screenOf: string): Picture[]
         whole,
         mine: mine && !whole,
         speaking: !whole && state.speaking.includes(slot.participant),
-        missing: mine ? null : (state.quality[slot.mid]?.paused ?? null),
+        missing: mine ? null : soundOnly ? "limit" : (state.quality[slot.mid]?.paused ?? null),
       },
     ];
   };
   // The order of the places is the order of importance: screen, teacher, students.
   return state.slots.flatMap(shown);
 }
+
+const MISSING = {
+  bandwidth: "room.starved",
+  codec: "room.unreadable",
+  limit: "room.data.off",
+} as const;
 
 interface PictureProps {
   room: ClassSession;
@@ -114,7 +121,7 @@ function PictureView({ room, picture, large = false }: PictureProps) {
       {picture.missing && (
         <div className={classes.starved} role="status">
           <IconAntennaBarsOff size={large ? 32 : 20} />
-          <span>{t(picture.missing === "codec" ? "room.unreadable" : "room.starved")}</span>
+          <span>{t(MISSING[picture.missing])}</span>
         </div>
       )}
       <figcaption dir="auto">{picture.label}</figcaption>
