@@ -8,8 +8,8 @@ worker is on another host: to come).
     event     [0, name, {facts}]
 
 Methods: attach, detach, publish, encode, stop_encoding, subscribe, answer, view, grant, revoke, mute,
-close_room, viewing, slots, occupants, stats. Events: slots, transport, quality, layers, speakers. Sources are
-camera, microphone, screen; a slot is a place of the stage.
+close_room, viewing, slots, occupants, encoders, stats. Events: slots, transport, quality, layers, speakers.
+Sources are camera, microphone, screen; a slot is a place of the stage.
 """
 
 import asyncio
@@ -184,10 +184,12 @@ class WorkerClient:
         )
         return result
 
-    async def encode(self, room: str, participant: str, sdp: str, *, picture: str) -> dict[str, Any]:
+    async def encode(
+        self, room: str, participant: str, sdp: str, *, picture: str, login: str
+    ) -> dict[str, Any]:
         """Answer a program's offer in place of its last one; return `id` and `sdp`."""
         result: dict[str, Any] = await self._call(
-            "encode", room=room, participant=participant, sdp=sdp, picture=picture
+            "encode", room=room, participant=participant, sdp=sdp, picture=picture, login=login
         )
         return result
 
@@ -237,6 +239,11 @@ class WorkerClient:
     async def occupants(self) -> dict[str, dict[str, int]]:
         """Return everybody in every room, with the fence of their entrance."""
         found: dict[str, dict[str, int]] = await self._call("occupants")
+        return found
+
+    async def encoders(self) -> list[dict[str, Any]]:
+        """Return every program that sends: `room`, `participant`, `id`, and the `login` it came by."""
+        found: list[dict[str, Any]] = await self._call("encoders")
         return found
 
     async def stats(self) -> dict[str, Any]:

@@ -49,6 +49,11 @@ class Taken:
     payload_format: Format
     codec: Codec
 
+    def is_of(self, producer: Producer) -> bool:
+        """Say whether a producer forwards this already."""
+        same = producer.payload_format is self.payload_format
+        return same and producer.layers[0].payload_type == self.codec.payload_type
+
     def parameters(self) -> list[str]:
         """Return what the answer says of it; of H.264 the profile that was offered, which is an agreement."""
         if self.payload_format is not H264:
@@ -69,6 +74,7 @@ class PublishTransport(Transport):
         self._owners: dict[Layer, Producer] = {}
         self._names: dict[bytes, tuple[str, str]] = {}  # MID and RID of an SSRC, which are said at first only
         self._extensions: dict[str, int] = {}  # of the whole bundle: uri -> id
+        self.superseded: set[str] = set()  # sections whose source another connection of the person took over
         self._arrivals = Arrivals()
         self._feedback_at = 0.0
         self._version = 0
@@ -86,20 +92,9 @@ class PublishTransport(Transport):
         self.connect(offer, server=offer.setup != "passive")
         setup = "active" if offer.setup == "passive" else "passive"
         self._version += 1
-        refused: dict[str, str] = {}
-        wanted: dict[str, tuple[Section, Taken]] = {}
-        for section in offer.sections:
-            taken = _taken(section)
-            source = sources.get(section.mid)
-            if not section.sends or taken is None or source is None:
-                continue
-            twice = source in {sources[mid] for mid in wanted}
-            if twice or _KINDS.get(source) != section.kind:
-                refused[section.mid] = "invalid"
-            else:
-                wanted[section.mid] = section, taken
+        wanted, refused = self._wanted(offer, sources)
         for mid, producer in list(self.producers.items()):
-            if mid not in wanted or producer.source != sources[mid]:
+            if mid not in wanted or producer.source != sources[mid] or not wanted[mid][1].is_of(producer):
                 self.remove(mid)
         for mid, (section, taken) in wanted.items():
             if mid not in self.producers:
@@ -114,6 +109,27 @@ class PublishTransport(Transport):
             (one.mid if _taken(one) else None, self._lines(one, wanted, setup)) for one in offer.sections
         ]
         return write(self.id, self._version, sections), refused
+
+    def _wanted(
+        self, offer: Description, sources: Mapping[str, str]
+    ) -> tuple[dict[str, tuple[Section, Taken]], dict[str, str]]:
+        """Return what of an offer is to be taken, and what is refused of it, by mid."""
+        refused: dict[str, str] = {}
+        wanted: dict[str, tuple[Section, Taken]] = {}
+        for section in offer.sections:
+            taken = _taken(section)
+            source = sources.get(section.mid)
+            if not section.sends or taken is None or source is None:
+                self.superseded.discard(section.mid)  # once it has stopped, it may begin anew
+                continue
+            if section.mid in self.superseded:
+                continue
+            twice = source in {sources[mid] for mid in wanted}
+            if twice or _KINDS.get(source) != section.kind:
+                refused[section.mid] = "invalid"
+            else:
+                wanted[section.mid] = section, taken
+        return wanted, refused
 
     def _add(self, section: Section, taken: Taken, source: str, slot: Slot) -> None:
         producer = Producer(
@@ -334,6 +350,11 @@ class PublishTransport(Transport):
             if ssrc is not None:
                 for packet in self._arrivals.feedback(ssrc):
                     self.send_rtcp(packet)
+
+
+def can_be_taken(section: Section) -> bool:
+    """Say whether we could forward what a section sends."""
+    return section.sends and _taken(section) is not None
 
 
 def _taken(section: Section) -> Taken | None:

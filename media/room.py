@@ -8,7 +8,7 @@ from typing import Any
 
 from media.producer import Producer
 from media.programme import Programme, programme
-from media.publishing import PublishRefused, PublishTransport
+from media.publishing import PublishRefused, PublishTransport, can_be_taken
 from media.sdp import Description, SdpError, parse
 from media.slot import Slot, stage
 from media.speakers import Speakers
@@ -45,6 +45,7 @@ class Participant:
     publish: PublishTransport | None = None
     subscribe: SubscribeTransport | None = None
     encoder: PublishTransport | None = None  # a program that sends for them, beside a page or without one
+    login: str = ""  # what the encoder came by
     gone_at: float | None = None  # when their control connection was lost
 
     def transports(self) -> list[Transport]:
@@ -103,6 +104,8 @@ class Room:
             self._disconnect(participant)
             participant.device = device
             participant.muted.clear()
+            for producer in participant.producers():
+                producer.pause(paused=False)
         participant.owner = owner
         participant.fence = fence
         participant.gone_at = None
@@ -171,6 +174,8 @@ class Room:
             for mid, producer in list(transport.producers.items()):
                 if producer.source == source and transport is not but:
                     transport.remove(mid)
+                    if but is not None:
+                        transport.superseded.add(mid)
 
     def _free_slot(self, participant: Participant, source: str) -> Slot:
         stages = ("instructor", "student") if participant.staff else ("student",)
@@ -196,32 +201,38 @@ class Room:
             answer, refused = self._answer(participant, self._publisher(participant), offer, sources)
         return answer, refused
 
-    def encode(self, participant: Participant, sdp: str, *, picture: str) -> tuple[str, int]:
-        """Answer the offer of a program that sends for a participant: its first picture, shown as `picture`
-        (camera or screen), and its first sound. What the same person sent of these before has ended.
+    def encode(self, participant: Participant, sdp: str, *, picture: str, login: str) -> tuple[str, int]:
+        """Answer the offer of a program that sends for a participant by one of their logins: its first
+        picture, shown as `picture` (camera or screen), and its first sound. What the person sent of these
+        before has ended; when the offer is refused, it goes on.
 
         Returns the answer and the connection's id. Raises SdpError, FloorFull.
         """
         offer = parse(sdp)
-        if participant.encoder is not None:
-            participant.encoder.close()
-        transport = PublishTransport(self._wiring, self._state_of(participant))
-        transport.id = next(_ids)
-        participant.encoder = transport
         sources: dict[str, str] = {}
         for source, kind in ((picture, "video"), ("microphone", "audio")):
-            mids = [one.mid for one in offer.sections if one.kind == kind and one.sends]
+            mids = [one.mid for one in offer.sections if one.kind == kind and can_be_taken(one)]
             sources |= dict.fromkeys(mids[:1], source)
-        try:
-            answer, refused = self._answer(participant, transport, offer, sources)
-        finally:
-            if not transport.producers:
-                transport.close()
-        if "floor_full" in refused.values():
-            transport.close()
-            raise FloorFull(picture)
-        if not transport.producers:
+        if not sources:
             raise SdpError("nothing in it can be forwarded: send VP8 or H.264, and Opus")
+        try:
+            for source in sources.values():
+                self._claim(participant, source)
+        except PublishRefused as refusal:
+            self._let_go(participant)
+            raise FloorFull(picture) from refusal
+        before = participant.encoder
+        transport = PublishTransport(self._wiring, self._state_of(participant))
+        transport.id = next(_ids)
+        participant.encoder, participant.login = transport, login
+        try:
+            answer, _ = self._answer(participant, transport, offer, sources)
+        except BaseException:
+            transport.close()
+            raise
+        finally:
+            if before is not None:
+                before.close()
         return answer, transport.id
 
     def stop_encoding(self, participant: Participant, number: int) -> None:
@@ -241,14 +252,19 @@ class Room:
             return slot
 
         answer, refused = transport.answer(offer, sources, claim)
-        held = {producer.source for producer in participant.producers()}
-        for slot in self._slots:
-            if slot.holder == participant.id and participant.staff:
-                slot.holder = participant.id if slot.place.source in held else None
+        self._let_go(participant)
         for producer in participant.producers():
             producer.pause(paused=producer.source in participant.muted)
+        self._aim()  # who sends may be another though the stage looks the same
         self._announce()
         return answer, refused
+
+    def _let_go(self, participant: Participant) -> None:
+        """Leave the places on which staff have nothing; a student keeps theirs while they have the floor."""
+        held = {producer.source for producer in participant.producers()}
+        for slot in self._slots:
+            if slot.holder == participant.id and participant.staff and slot.place.source not in held:
+                slot.holder = None
 
     def _publisher(self, participant: Participant) -> PublishTransport:
         if participant.publish is None:
@@ -331,6 +347,7 @@ class Room:
             participant.encoder = None
         elif participant.subscribe is transport:
             participant.subscribe = None
+        self._let_go(participant)
         self._announce()
 
     # The fan-out

@@ -227,10 +227,10 @@ class Worker:
         return {"id": number, "sdp": answer, "refused": refused}
 
     def encode(
-        self, _owner: object, *, room: str, participant: str, sdp: str, picture: str
+        self, _owner: object, *, room: str, participant: str, sdp: str, picture: str, login: str
     ) -> dict[str, Any]:
         place, someone = self._participant(room, participant)
-        answer, number = place.encode(someone, sdp, picture=picture)
+        answer, number = place.encode(someone, sdp, picture=picture, login=login)
         return {"id": number, "sdp": answer}
 
     def stop_encoding(self, _owner: object, *, room: str, participant: str, id: int) -> None:  # noqa: A002 - the protocol's name
@@ -293,6 +293,14 @@ class Worker:
             for name, room in self._rooms.items()
         }
 
+    def encoders(self, _owner: object) -> list[dict[str, Any]]:
+        return [
+            {"room": name, "participant": one.id, "id": one.encoder.id, "login": one.login}
+            for name, room in self._rooms.items()
+            for one in room.participants.values()
+            if one.encoder is not None
+        ]
+
     def stats(self, _owner: object) -> dict[str, Any]:
         sender = self._mux.sender
         return {
@@ -328,6 +336,7 @@ _METHODS: dict[str, Callable[..., Any]] = {
         Worker.viewing,
         Worker.slots,
         Worker.occupants,
+        Worker.encoders,
         Worker.stats,
     )
 }

@@ -220,7 +220,8 @@ class Hub(socketio.AsyncNamespace):  # type: ignore[misc]
         try:
             return await self._rooms.enter(member, floor)
         except MediaUnavailable:
-            # Seated, heard of, able to chat; `media.lost` and its retry bring the rest.
+            # Seated, heard of, able to chat; `media.lost` brings the rest, once a worker takes them.
+            member.unattached = True
             return {"publish": None, "subscribe": None}
 
     async def _disconnect(self, sid: str, _reason: str) -> None:

@@ -48,6 +48,7 @@ class Member:
     authorised_until: float
     warned: bool = False
     leaving: bool = False
+    unattached: bool = False  # seated, and not in the media room: no worker took them
     breaches: int = 0
     socket_lost_at: float | None = None
     lost_at: float | None = None  # when its socket was last heard of; media may still be

@@ -9,6 +9,7 @@ from liveserver.errors import BadOffer, FloorFull, Invalid, MediaUnavailable, No
 from media.control import WorkerClient, WorkerGone, WorkerRefused
 from signaling.members import Member
 
+SECONDS_TO_REVIVE = 3.0  # a worker has to come back, before its classes go to others
 TEST_ROOM = "test-"  # what the names of rooms begin with in which somebody tries their network
 _T = TypeVar("_T")
 
@@ -67,6 +68,14 @@ class Rooms:
         self._known[room] = index
         return self.workers[index]
 
+    async def _alive(self, room: str) -> WorkerClient:
+        """Return the worker that has a class; another, when that is gone and does not come back."""
+        worker = await self.worker(room)
+        index = self._known[room]
+        if not worker.connected and not await self.revived(index, SECONDS_TO_REVIVE):
+            await self.move(room, index)
+        return await self.worker(room)
+
     async def move(self, room: str, index: int) -> None:
         """Take a class from a worker that is gone, unless somebody did already. Raises MediaUnavailable."""
         self._known[room] = await self._places.place(room, await self._least_loaded(), instead_of=index)
@@ -87,11 +96,12 @@ class Rooms:
         rooms = list(self._known)
         moved = []
         for room, held in zip(rooms, await self._places.held(rooms), strict=True):
-            was = self._known[room]
-            # Redis was emptied: the class stays where it is.
-            now = held if held is not None else await self._places.place(room, was)
-            if now != was:
-                self._known[room] = now
+            was = self._known.get(room)
+            if was is not None and held is None:  # Redis was emptied: the class stays where it is
+                with contextlib.suppress(MediaUnavailable):
+                    await self._places.place(room, was)
+            elif was is not None and held is not None and held != was:
+                self._known[room] = held
                 moved.append(room)
         return moved
 
@@ -120,7 +130,7 @@ class Rooms:
 
     async def enter(self, member: Member, floor: Sequence[str]) -> dict[str, Any]:
         """Let a member into the media room; return which of their device's connections live on."""
-        worker = await self.worker(member.room)
+        worker = await self._alive(member.room)
         return await asked(
             worker.attach(
                 member.room,

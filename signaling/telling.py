@@ -17,14 +17,14 @@ import structlog
 from liveserver.errors import MediaUnavailable, Refusal, SeatsRebuilt, Unavailable
 from liveserver.models.ids import FamilyId, LiveSessionId, UserId
 from liveserver.services import Services
+from media.control import WorkerClient
 from signaling.links import Links
 from signaling.members import Member, Members
-from signaling.rooms import TEST_ROOM, Rooms, asked
+from signaling.rooms import SECONDS_TO_REVIVE, TEST_ROOM, Rooms, asked
 
 _NAMESPACE = "/classroom"
 ENCODER = "encoder"  # the device of a member who is a program, and has no page
 _WARN_BEFORE, _CLOSE_AFTER = 60.0, 30.0  # seconds around the end of a socket's authorisation
-_SECONDS_TO_REVIVE = 3.0  # a worker has to come back, before its classes go to others
 _MEDIA_SILENT = 6.0  # seconds; browsers report every one or two, and check ICE every five at most
 _SECONDS_BETWEEN_MEDIA_CHECKS = 5.0
 _log = structlog.get_logger()
@@ -219,7 +219,9 @@ class Telling:
             return
         self._media_checked_at = now
         moved = set(await self._rooms.look_again())
-        await self._enter_all_again([member for member in self._members if member.room in moved])
+        await self._enter_all_again(
+            [member for member in self._members if member.room in moved or member.unattached]
+        )
         for index, worker in enumerate(self._rooms.workers):
             # First who is there, then who may be: who enters in between is in neither or in both.
             try:
@@ -245,9 +247,18 @@ class Telling:
     async def _check_logins(self) -> None:
         """A logout or a ban bites though nobody told us of it."""
         families = {FamilyId(UUID(member.family)) for member in self._members}
+        families |= {FamilyId(UUID(one["login"])) for _, one in await self._encoders()}
         if families:
             for family in await self._services.accounts.ended_among(list(families)):
                 await self._login_revoked({"family": str(family)})
+
+    async def _encoders(self) -> list[tuple[WorkerClient, Happening]]:
+        """Return every program that sends, and its worker."""
+        found = []
+        for worker in self._rooms.workers:
+            with contextlib.suppress(MediaUnavailable):
+                found += [(worker, one) for one in await asked(worker.encoders())]
+        return found
 
     # Telling
 
@@ -333,6 +344,10 @@ class Telling:
             await self._services.statistics.note_viewing({room: seen})
 
     async def _login_revoked(self, said: Happening) -> None:
+        for worker, one in await self._encoders():
+            if one["login"] == said["family"]:
+                with contextlib.suppress(Refusal):
+                    await asked(worker.stop_encoding(one["room"], one["participant"], one["id"]))
         for member in self._members:
             if member.family == said["family"]:
                 try:
@@ -361,10 +376,11 @@ class Telling:
         it does not come back.
         """
         index = said["index"]
-        waiting = [m for m in self._members if self._rooms.is_at(m.room, index)]
-        if not waiting:
+        if not any(self._rooms.is_at(member.room, index) for member in self._members):
             return
-        if not await self._rooms.revived(index, _SECONDS_TO_REVIVE):
+        back = await self._rooms.revived(index, SECONDS_TO_REVIVE)
+        waiting = [member for member in self._members if self._rooms.is_at(member.room, index)]
+        if not back:
             for room in {member.room for member in waiting}:
                 try:
                     await self._rooms.move(room, index)
@@ -375,15 +391,20 @@ class Telling:
 
     async def _enter_all_again(self, members: list[Member]) -> None:
         for member in members:
+            if member.device == ENCODER:
+                await self._drop(member)  # what it sent is gone, and it has no page to be told by
+                continue
             try:
                 await self._enter_again(member)
             except Refusal as refusal:
+                member.unattached = True  # it is tried again
                 _log.warning("media.reattach_failed", code=refusal.code)
 
     async def _enter_again(self, member: Member) -> None:
         if self._members.get(member.sid) is not member:
             return
         await self._rooms.enter(member, await self._services.classroom.floor_of(member.seat))
+        member.unattached = False
         await self.to(member.sid, "media.lost", {})
 
     def _here(self, room: str, user: str) -> list[Member]:

@@ -8,23 +8,31 @@ place.
 import contextlib
 import math
 import secrets
+import time
 from dataclasses import asdict
-from typing import Any
 from uuid import UUID
 
 from aiohttp import hdrs, web
 
-from liveserver.errors import Forbidden, Invalid, NotFound, Unauthenticated
+from liveserver.errors import (
+    Forbidden,
+    Invalid,
+    MediaUnavailable,
+    NotFound,
+    TooMany,
+    Unauthenticated,
+)
 from liveserver.models.accounts import Login
-from liveserver.models.ids import LiveSessionId
-from liveserver.models.live_sessions import Admission, LiveSession
+from liveserver.models.ids import LiveSessionId, UserId
+from liveserver.models.live_sessions import Admission, LiveSession, SeatState
 from liveserver.services import Services
-from signaling.members import Member, Members
+from signaling.members import Bucket, Member, Members
 from signaling.rooms import Rooms, asked
 from signaling.telling import ENCODER, Telling
 
 _SDP = "application/sdp"
 _LONGEST = 32 * 1024
+_PER_SECOND, _BURST, _MOST_PACED = 0.5, 6.0, 1000
 _PICTURES = {"camera", "screen"}
 
 
@@ -39,6 +47,7 @@ class WhipDoor:
         self._members = members
         self._telling = telling
         self._node = node
+        self._paces: dict[UserId, Bucket] = {}
 
     def install(self, app: web.Application) -> None:
         app.router.add_post("/whip/{session}", self.begin)
@@ -55,11 +64,18 @@ class WhipDoor:
             raise Invalid(("query.source", "unknown"))
         offer = await _offer(request)
         room, name = str(session.id), str(login.user.id)
+        figures = await self._services.seats.figures_of(session, login.user.id)
+        # Their page may be in the class; in no other way does anybody send without a seat of their own.
+        entered = None if figures.mine is SeatState.SEATED else await self._enter(login, session)
+        worker = await self._rooms.worker(room)
         try:
-            answer = await self._encode(room, name, offer, picture)
-        except NotFound:  # their page is not in the class
-            await self._enter(login, session)
-            answer = await self._encode(room, name, offer, picture)
+            answer = await asked(worker.encode(room, name, offer, picture=picture, login=str(login.family)))
+        except BaseException as error:
+            if entered is not None:
+                await self._telling.undo(entered)
+            elif isinstance(error, NotFound):  # their page is on its way in, or back
+                raise MediaUnavailable(retryAfter=2) from error
+            raise
         return web.Response(
             status=201,
             text=answer["sdp"],
@@ -81,9 +97,6 @@ class WhipDoor:
             )
         return web.Response()
 
-    async def _encode(self, room: str, name: str, offer: str, picture: str) -> dict[str, Any]:
-        return await asked((await self._rooms.worker(room)).encode(room, name, offer, picture=picture))
-
     async def _opened(self, request: web.Request) -> tuple[Login, LiveSession]:
         """Return whose key it is and the class, which runs. The address is a secret's neighbour: what is not
         their class is not there.
@@ -96,9 +109,14 @@ class WhipDoor:
         except ValueError:
             raise NotFound from None
         login = await self._services.media_keys.open(key.strip(), session_id)
+        pace = self._paces.setdefault(login.user.id, Bucket(_PER_SECOND, _BURST))
+        if not pace.take(time.monotonic()):
+            raise TooMany(retryAfter=2)
+        if len(self._paces) > _MOST_PACED:
+            del self._paces[next(iter(self._paces))]
         return login, await self._services.seats.live(login.user, session_id)
 
-    async def _enter(self, login: Login, session: LiveSession) -> None:
+    async def _enter(self, login: Login, session: LiveSession) -> Member:
         """Take the teacher's place in the class, by the same steps as a page."""
         conn_id = f"{ENCODER}-{secrets.token_hex(8)}"
         admission = await self._services.seats.join(login, session.id)
@@ -118,9 +136,16 @@ class WhipDoor:
             await self._rooms.enter(member, await self._services.classroom.floor_of(member.seat))
             await self._services.seats.announce(member.seat, conn_id=conn_id)
             await self._services.classroom.entered(member.seat, member.user)
+            self._require(member)
         except BaseException:
             await self._telling.undo(member)
             raise
+        return member
+
+    def _require(self, member: Member) -> None:
+        """Raise when the class ended meanwhile, or their page came."""
+        if self._members.get(member.sid) is not member:
+            raise MediaUnavailable(retryAfter=2)
 
     def _links(self, login: Login) -> dict[str, str]:
         """Name the TURN servers, if there are any."""

@@ -181,6 +181,68 @@ async def test_who_brings_no_right_gets_no_answer(school: School) -> None:
             assert answer.status == 401
 
 
+async def _state(school: School, who: Person, session: str) -> str:
+    mine = (await school.call("GET", f"/api/live-sessions/{session}/status", who)).body["mine"]
+    return str(mine["state"])
+
+
+async def test_an_encoder_that_starts_again_keeps_the_seat(school: School) -> None:
+    async with _class(school) as (teacher, _, session, watcher):
+        key = (await _key(school, teacher, session))["key"]
+        async with _encoder(school, session, key, codec="VP8") as (first, _):
+            await watcher.more(_CAMERA)
+            async with _encoder(school, session, key, codec="VP8", process=1) as (second, _):
+                assert (first.status, second.status) == (201, 201)
+                await watcher.more(_CAMERA)
+                await asyncio.sleep(1)
+                assert await _state(school, teacher, session) == "seated"
+                where = second.headers["Location"]
+                await school.call("DELETE", where, headers={"Authorization": f"Bearer {key}"})
+        for _ in range(50):
+            if await _state(school, teacher, session) == "grace":
+                break
+            await asyncio.sleep(0.1)
+        assert await _state(school, teacher, session) == "grace", "nothing of them is there"
+        # Within the grace it takes its seat again, by the same steps as before.
+        async with _encoder(school, session, key, codec="VP8") as (third, _):
+            assert third.status == 201
+            await watcher.more(_CAMERA)
+            assert await _state(school, teacher, session) == "seated"
+
+
+async def test_an_offer_of_nothing_leaves_nobody_in_the_class(school: School) -> None:
+    async with _class(school) as (teacher, _, session, _):
+        key = (await _key(school, teacher, session))["key"]
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/sdp"}
+        refused = await school.call("POST", f"/whip/{session}", headers=headers, data=b"v=0\r\n")
+        assert refused.code == "bad_sdp"
+        assert await _state(school, teacher, session) in {"none", "grace"}
+        statuses = [
+            (await school.call("POST", f"/whip/{session}", headers=headers, data=b"v=0\r\n")).status
+            for _ in range(10)
+        ]
+        assert statuses[-1] == 429
+
+
+async def test_a_logout_ends_the_encoder_of_that_login_beside_a_page_of_another(school: School) -> None:
+    async with _class(school) as (teacher, _, session, watcher):
+        page = await school.enter(teacher, session)
+        other = await school.login(teacher.email)
+        key = (await _key(school, other, session))["key"]
+        async with _encoder(school, session, key, codec="VP8") as (_, peer):
+            await watcher.more(_CAMERA)
+            logout = await school.call(
+                "POST", "/api/auth/logout", other, json={"refreshToken": other.refresh_token}
+            )
+            assert logout.status == 204
+            for _ in range(50):
+                if peer.connectionState == "closed":
+                    break
+                await asyncio.sleep(0.1)
+            assert peer.connectionState == "closed"
+        assert (await page.ask("chat.say", {"text": "still here"}))["ok"]
+
+
 async def test_the_end_of_the_class_ends_the_encoder(school: School) -> None:
     async with _class(school) as (teacher, _, session, watcher):
         key = (await _key(school, teacher, session))["key"]

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import redis.asyncio
 
 from liveserver.config import Running
 from media.control import WorkerClient, WorkerGone
+from signaling.rooms import Rooms
 from tests.builders import School, until
 from tests.product import UNHURRIED, Product
 
@@ -126,3 +127,52 @@ async def test_a_class_goes_to_another_worker_when_its_own_does_not_come_back(sc
         await asyncio.sleep(6)
         assert session not in (await _rooms(workers))[index]
         assert set((await _rooms(workers))[other][session]) == {teacher.id, student.id}
+
+
+async def test_who_comes_while_a_worker_is_down_gets_media_when_there_is_one(school: School) -> None:
+    teacher, student = await school.register("instructor"), await school.register()
+    course = await school.course(teacher)
+    await school.enroll([student], course)
+    session = await school.session(teacher, course)
+    await school.enter(teacher, session)
+    async with _workers(school) as workers:
+        (index,) = [n for n, rooms in enumerate(await _rooms(workers)) if session in rooms]
+    process = _process(school, index)
+    assert process is not None
+    process.kill()
+    late = await school.enter(student, session)
+    for _ in range(120):
+        answer = await late.ask("media.subscribe", {"restart": False})
+        if "ok" in answer:
+            break
+        await asyncio.sleep(0.1)
+    assert answer["ok"]["sdp"]
+
+
+class _Places:
+    """Somebody moves classes, and one ends while it is asked for."""
+
+    def __init__(self, held: dict[str, int | None]) -> None:
+        self.at = held
+        self.rooms: Rooms | None = None
+
+    async def place(self, room: str, worker: int, *, instead_of: int | None = None) -> int:
+        self.at[room] = worker
+        return worker
+
+    async def held(self, rooms: Sequence[str]) -> list[int | None]:
+        if self.rooms is not None:
+            self.rooms.forget("ends")
+        return [self.at.get(room) for room in rooms]
+
+
+async def test_a_class_that_ends_meanwhile_hides_no_other_that_moved() -> None:
+    places = _Places({"moves": 0, "ends": 0, "forgotten": 0, "stays": 0})
+    rooms = Rooms(["a", "b"], places)
+    for room in places.at:
+        rooms._known[room] = 0
+    places.at |= {"moves": 1, "ends": 1, "forgotten": None}
+    places.rooms = rooms
+    assert await rooms.look_again() == ["moves"]
+    assert rooms.is_at("moves", 1)
+    assert places.at["forgotten"] == 0

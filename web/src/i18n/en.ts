@@ -215,7 +215,7 @@ export const en = {
     capped: "Your data cap is reached: sound only from here.",
     encoder: {
       open: "Send from OBS or another encoder",
-      lead: "In OBS choose the service WHIP under Settings, Stream. What it sends is shown as your camera; your page may stay open for chat and questions.",
+      lead: "In OBS choose the service WHIP under Settings, Stream, and at most 6000 kb/s under Output. What it sends is shown as your camera; your page may stay open for chat and questions.",
       address: "Server",
       key: "Bearer token",
       copy: "Copy",
