@@ -187,6 +187,33 @@ async def test_a_link_that_carries_sound_only_carries_it_whole(school: School, o
         await _until(page, 2, 60)
 
 
+async def test_a_person_is_sent_no_more_than_they_want_to_spend(school: School, open_page: OpenPage) -> None:
+    teacher, student = await school.register("instructor"), await school.register()
+    course = await school.course(teacher)
+    await school.enroll([student], course)
+    session = await school.session(teacher, course)
+    at_desk = await open_page(teacher.email)
+    await _enter(at_desk, school, session, "Enter the class")
+    page = await open_page(student.email)
+    await _enter(page, school, session, "Join the class")
+    await _until(page, 2, 30)
+    await page.get_by_role("button", name="Data use").click()
+    await page.get_by_role("radio", name="Sound only").check()
+    await page.get_by_text("Pictures are off to save data").wait_for()
+    await asyncio.sleep(1)
+    before, heard = await page.evaluate(_SEEN), await page.evaluate(_SOUND)
+    await asyncio.sleep(3)
+    after, still = await page.evaluate(_SEEN), await page.evaluate(_SOUND)
+    assert after["decoded"] == before["decoded"]
+    assert still["all"] > heard["all"] + 2 * 48_000
+    await page.get_by_role("radio", name="Save data").check()
+    await _until(page, 0, 15)
+    await page.get_by_role("radio", name="As good as").check()
+    await _until(page, 2, 20)
+    shown = await page.get_by_text("MB").first.inner_text()
+    assert float(shown.split()[0]) > 0.5
+
+
 async def test_a_picture_in_h264_is_seen_by_who_can_read_it(school: School, open_page: OpenPage) -> None:
     teacher = await school.register("instructor")
     students = [await school.register() for _ in range(3)]
