@@ -187,6 +187,40 @@ async def test_a_link_that_carries_sound_only_carries_it_whole(school: School, o
         await _until(page, 2, 60)
 
 
+# How far the picture is ahead of the sound, in ms of the sender's clock; null until both clocks are known.
+_LIPS = """async () => {
+  const at = {};
+  (await window.liveserverClass.stats()).forEach((one) => {
+    if (one.type === 'inbound-rtp' && (one.mid === '1' || one.mid === '2'))
+      at[one.kind] = one.estimatedPlayoutTimestamp;
+  });
+  return at.audio && at.video ? at.video - at.audio : null;
+}"""
+
+
+async def test_lips_move_with_the_words(school: School, open_page: OpenPage) -> None:
+    teacher, student = await school.register("instructor"), await school.register()
+    course = await school.course(teacher)
+    await school.enroll([student], course)
+    session = await school.session(teacher, course)
+    at_desk = await open_page(teacher.email)
+    await _enter(at_desk, school, session, "Enter the class")
+    page = await open_page(student.email)
+    await _enter(page, school, session, "Join the class")
+    await _until(page, 2, 30)
+    offsets: list[float] = []
+    for _ in range(60):
+        offset = await page.evaluate(_LIPS)
+        if offset is not None:
+            offsets.append(abs(offset))
+        if len(offsets) == 11:
+            break
+        await asyncio.sleep(0.5)
+    print(f"picture and sound are {sorted(offsets)} ms apart")
+    assert len(offsets) == 11
+    assert sorted(offsets)[5] < 80
+
+
 async def test_a_person_is_sent_no_more_than_they_want_to_spend(school: School, open_page: OpenPage) -> None:
     teacher, student = await school.register("instructor"), await school.register()
     course = await school.course(teacher)
