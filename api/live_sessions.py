@@ -152,10 +152,13 @@ class JoinOut(Out):
 
 
 class MediaKeyOut(Out):
-    """`whip` is where a teacher's encoder sends to (RFC 9725), absent for who may not."""
+    """`whep` is where a player takes the class from; `whip` where a teacher's encoder sends to (RFC 9725),
+    absent for who may not.
+    """
 
     key: str
     expires_at: Instant
+    whep: str
     whip: str | None = None
 
 
@@ -300,10 +303,15 @@ async def join_session(
     raises=(NotEnrolled, Removed, CourseClosed, SessionEnded, SessionCancelled),
 )
 async def make_media_key(request: Request, session: LiveSessionId) -> MediaKeyOut:
-    """Make the key an encoder shows as `Authorization: Bearer` at `whip`, good until the class is over."""
+    """Make the key a program shows as `Authorization: Bearer`, good until the class is over."""
     made = await request.services.media_keys.issue(request.login, session)
-    address = f"{request.services.media_keys.address}/whip/{session}"
-    return MediaKeyOut(key=made.key, expires_at=made.expires_at, whip=address if made.brings else None)
+    address = request.services.media_keys.address
+    return MediaKeyOut(
+        key=made.key,
+        expires_at=made.expires_at,
+        whep=f"{address}/whep/{session}",
+        whip=f"{address}/whip/{session}" if made.brings else None,
+    )
 
 
 @route("GET", "/api/live-sessions/{session}/status", raises=(NotEnrolled, Removed))

@@ -31,7 +31,7 @@ from signaling.members import Members
 from signaling.network_test import NetworkTestDoor
 from signaling.rooms import Rooms
 from signaling.telling import Telling
-from signaling.whip import WhipDoor
+from signaling.whip import ProgramDoor
 
 WEB_DIST = Path(__file__).parent.parent / "web" / "dist"
 _SECONDS_TO_WORKERS = 30.0
@@ -168,7 +168,7 @@ def _signal(
         links=links,
     )
     NetworkTestDoor(services, rooms).install(app)
-    WhipDoor(services, rooms, members, telling, node=node).install(app)
+    ProgramDoor(services, rooms, members, telling, node=node).install(app)
     accounts = AccountSockets(sio, services, links, access_seconds=settings.auth.access_minutes * 60)
     storage.bus.listen(accounts.happened)
     tasks.start(accounts.run(), "account")

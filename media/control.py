@@ -7,9 +7,9 @@ worker is on another host: to come).
     answer    [id, true, result]  or  [id, false, code, sentence]
     event     [0, name, {facts}]
 
-Methods: attach, detach, publish, encode, stop_encoding, subscribe, answer, view, grant, revoke, mute,
-close_room, viewing, slots, occupants, encoders, stats. Events: slots, transport, quality, layers, speakers.
-Sources are camera, microphone, screen; a slot is a place of the stage.
+Methods: attach, detach, publish, encode, stop_encoding, play, stop_playing, subscribe, answer, view, grant,
+revoke, mute, close_room, viewing, slots, occupants, encoders, stats. Events: slots, transport, quality,
+layers, speakers. Sources are camera, microphone, screen; a slot is a place of the stage.
 """
 
 import asyncio
@@ -192,6 +192,16 @@ class WorkerClient:
             "encode", room=room, participant=participant, sdp=sdp, picture=picture, login=login
         )
         return result
+
+    async def play(self, room: str, participant: str, sdp: str, *, picture: str) -> dict[str, Any]:
+        """Answer the offer of a program that plays the class; return `id` and `sdp`."""
+        result: dict[str, Any] = await self._call(
+            "play", room=room, participant=participant, sdp=sdp, picture=picture
+        )
+        return result
+
+    async def stop_playing(self, room: str, participant: str, number: int) -> None:
+        await self._call("stop_playing", room=room, participant=participant, id=number)
 
     async def stop_encoding(self, room: str, participant: str, number: int) -> None:
         await self._call("stop_encoding", room=room, participant=participant, id=number)

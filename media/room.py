@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from media.player import PlayerTransport
 from media.producer import Producer
 from media.programme import Programme, programme
 from media.publishing import PublishRefused, PublishTransport, can_be_taken
@@ -291,6 +292,8 @@ class Room:
         """Return our offer of the stage: of a new connection, or with `restart` of the same one,
         its keys kept and its ICE renewed.
         """
+        if isinstance(participant.subscribe, PlayerTransport):
+            restart = False
         if participant.subscribe is not None and not restart:
             participant.subscribe.close()
         if participant.subscribe is None:
@@ -307,6 +310,34 @@ class Room:
             participant.subscribe = transport
             restart = False
         return participant.subscribe.offer(restart=restart)
+
+    def play(self, participant: Participant, sdp: str, *, picture: str) -> tuple[str, int]:
+        """Answer the offer of a program that plays the class: the teacher's `picture` (camera or screen)
+        first, and their voice. It takes the place of what the participant watched on before.
+
+        Returns the answer and the connection's id. Raises SdpError.
+        """
+        offer = parse(sdp)
+        wanted = [one for one in self._slots if one.place.stage == "instructor"]
+        wanted.sort(key=lambda one: one.place.source != picture)
+        transport = PlayerTransport(
+            self._wiring,
+            self._state_of(participant),
+            participant.id,
+            wanted,
+            on_ready=lambda: transport.aim(self._programme),
+            on_probe=lambda watcher: self._probed.update({watcher: None}),
+        )
+        transport.id = next(_ids)
+        try:
+            answer = transport.take(offer)
+        except BaseException:
+            transport.close()
+            raise
+        if participant.subscribe is not None:
+            participant.subscribe.close()
+        participant.subscribe = transport
+        return answer, transport.id
 
     def accept(self, participant: Participant, sdp: str) -> None:
         """Take the answer to our offer. Raises SdpError, NewPeerCertificate."""

@@ -66,6 +66,7 @@ class Viewing(Protocol):
     shift: Shift
     since: int | None  # the first of the strand's packets that is theirs
     plain: bool  # without the older frames that sound may carry
+    types: bytes | None  # their payload type for each of ours; None: they take ours
 
     @property
     def watcher(self) -> Watcher: ...
@@ -76,6 +77,7 @@ class Viewing(Protocol):
 class _Audience:
     shift: Shift
     plain: bool
+    types: bytes | None
     targets: list[Target] = field(default_factory=list)
     others: list[Watcher] = field(default_factory=list)  # who are not reached by UDP
     since: int | None = None
@@ -154,9 +156,9 @@ class Strand:
 
     def _grouped(self) -> list[_Audience]:
         if self._audiences is None:
-            groups: dict[tuple[Shift, bool], _Audience] = {}
+            groups: dict[tuple[Shift, bool, bytes | None], _Audience] = {}
             for view in self._members:
-                key = view.shift, view.plain
+                key = view.shift, view.plain, view.types
                 audience = groups.get(key)
                 if audience is None:
                     audience = groups[key] = _Audience(*key)
@@ -238,7 +240,7 @@ class Strand:
             entries: Sequence[Entry] = burst
             if audience.since is not None:
                 entries = self._theirs(burst, audience)
-            packets = [self._packet(entry, audience.shift, stamp, plain=audience.plain) for entry in entries]
+            packets = [self._packet(entry, audience.shift, stamp, audience) for entry in entries]
             if audience.targets:
                 self._sender.burst(packets, audience.targets)
             for watcher in audience.others:
@@ -253,15 +255,18 @@ class Strand:
             audience.since = None
         return [entry for entry in burst if (entry[1] - first) & 0xFFFF < 0x8000]
 
-    def _packet(self, entry: Entry, shift: Shift, stamp: bytes, *, plain: bool) -> bytes:
+    def _packet(self, entry: Entry, shift: Shift, stamp: bytes, audience: "_Audience | None" = None) -> bytes:
+        """Lay a packet out for an audience; for none, with whatever it carries, under our payload types."""
         kind, sequence, timestamp, payload = entry
-        if plain and kind & 0x7F == RED:
+        if audience is not None and audience.plain and kind & 0x7F == RED:
             kind, payload = kind & 0x80 | OPUS.payload_type, primary(payload)
         if shift is not NONE:
             sequence = (sequence + shift.sequence) & 0xFFFF
             timestamp = (timestamp + shift.timestamp) & 0xFFFFFFFF
             if kind & 0x7F == VP8.payload_type:
                 payload = vp8.shifted(payload, shift.picture, shift.tl0)
+        if audience is not None and audience.types is not None:
+            kind = kind & 0x80 | audience.types[kind & 0x7F]
         return HEADER.pack(0x90 if stamp else 0x80, kind, sequence, timestamp, self._ssrc) + stamp + payload
 
     def _continue_from(self, payload: bytes, sequence: int, timestamp: int) -> bool:
@@ -291,7 +296,7 @@ class Strand:
         entry = self._ring[sequence % _RING] if self._ring else None
         if entry is None or entry[1] != sequence:
             return None
-        return self._packet(entry, shift, send_time(time.monotonic()), plain=False)
+        return self._packet(entry, shift, send_time(time.monotonic()))
 
     def numbers(self, shift: Shift) -> Numbers:
         """Return the last that an audience of that shift was sent."""

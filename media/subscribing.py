@@ -17,7 +17,7 @@ from media.slot import Place, Slot
 from media.transport import Transport, Wiring
 from media.view import View
 
-_FEEDBACK = ("nack", "nack pli", "ccm fir", "goog-remb")
+FEEDBACK = ("nack", "nack pli", "ccm fir", "goog-remb")
 _NACKED_PER_SECOND = 200
 _KEYFRAMES_PER_SECOND = 2
 _RESENT, _RESENT_FULL, _RESENT_LEAST = 0.6, 0.15, 10_000  # of the budget, and bytes, in a second
@@ -113,8 +113,8 @@ class SubscribeTransport(Transport):
             self.bandwidth.tick(now, None)
             return
         self._leave_own()
-        theirs = [one for one in self._programme.pictures if one.slot.holder != self._viewer]
-        foreign = [one for one in theirs if one.payload_format is H264 and not self._takes_h264]
+        theirs = [one for one in self._programme.pictures if self._may_watch(one.slot)]
+        foreign = [one for one in theirs if not self._reads(one)]
         theirs = [one for one in theirs if one not in foreign]
         for picture in foreign:
             self._views[picture.slot.place.ssrc].stop()
@@ -130,7 +130,7 @@ class SubscribeTransport(Transport):
             place = picture.slot.place
             self._views[place.ssrc].watch(found.qualities[place.mid], hurry=hurry)
         for slot in self._programme.voices:
-            if slot.holder != self._viewer:
+            if self._may_watch(slot):
                 view = self._views[slot.place.ssrc]
                 view.carry(plain=not (self._takes_red and self._is_lossy and carries_more))
                 view.watch(0)
@@ -138,6 +138,21 @@ class SubscribeTransport(Transport):
         # Who has everything at its best goes on with it, without being reckoned each second.
         best = all(found.qualities[one.slot.place.mid] == len(one.rates) - 1 for one in theirs)
         self._settled = self._programme.shape if best else None
+
+    def _may_watch(self, slot: Slot) -> bool:
+        """Say whether a place is offered on this connection, and is not their own."""
+        return slot.place.ssrc in self._views and slot.holder != self._viewer
+
+    def _reads(self, picture: Picture) -> bool:
+        return picture.payload_format is not H264 or self._takes_h264
+
+    def translate(self, tables: Mapping[str, bytes]) -> None:
+        """Send each place, by its mid, under the payload types of a table of 128; the rest not at all."""
+        for ssrc, view in list(self._views.items()):
+            if view.slot.place.mid in tables:
+                view.types = tables[view.slot.place.mid]
+            else:
+                del self._views[ssrc]
 
     def _allocate(self, pictures: Sequence[Picture], now: float) -> Allocation:
         """Divide what the link carries, the sound taken off; a limit of their own is theirs to keep."""
@@ -256,21 +271,29 @@ class SubscribeTransport(Transport):
             if packet is not None and self._resent < self._may_resend(now):
                 self._resent += len(packet)
                 self._wiring.mux.sent_again += 1
-                self.send_rtp(self._wrap(view.slot.place, packet, sequence))
+                self.send_rtp(self._wrap(view, packet, sequence))
 
     def _may_resend(self, now: float) -> float:
         """Return how many bytes may be sent again in a second: few over a link that is full."""
         share = _RESENT_FULL if self.bandwidth.is_overloaded(now) else _RESENT
         return max(_RESENT_LEAST, share * self.bandwidth.budget / 8)
 
-    def _wrap(self, place: Place, packet: bytes, sequence: int) -> bytes:
-        """Return the retransmission (RFC 4588): an own stream, the first number in front."""
+    def _wrap(self, view: View, packet: bytes, sequence: int) -> bytes:
+        """Return the retransmission (RFC 4588): an own stream, the first number in front; for who takes none
+        such, the packet as it was.
+        """
+        place, kind = view.slot.place, packet[1] & 0x7F
+        again = RTX_OF[kind] or 0
+        if view.types is not None:
+            kind, again = view.types[kind], view.types[again]
+            if again & 0x80:
+                return packet[:1] + bytes((packet[1] & 0x80 | kind,)) + packet[2:]
         rtx = (self._rtx_sequence[place.rtx_ssrc] + 1) & 0xFFFF
         self._rtx_sequence[place.rtx_ssrc] = rtx
         head = HEADER_SIZE + SEND_TIME_SIZE
         return (
             packet[:1]
-            + bytes((packet[1] & 0x80 | (RTX_OF[packet[1] & 0x7F] or 0),))
+            + bytes((packet[1] & 0x80 | again,))
             + rtx.to_bytes(2, "big")
             + packet[4:8]
             + place.rtx_ssrc.to_bytes(4, "big")
@@ -305,7 +328,8 @@ class SubscribeTransport(Transport):
     def _report(self) -> None:
         """Tell the clocks of what is sent, for the lips to move with the words."""
         slots = [*self._programme.voices, *(one.slot for one in self._programme.pictures)]
-        reports = b"".join(self._views[slot.place.ssrc].sender_report() for slot in slots)
+        views = (self._views.get(slot.place.ssrc) for slot in slots)
+        reports = b"".join(view.sender_report() for view in views if view is not None)
         if reports:
             self.send_rtcp(reports)
 
@@ -318,14 +342,14 @@ class SubscribeTransport(Transport):
         elapsed = now - self._probed_at if self._probed_at is not None else 0.0
         self._probed_at = now
         owed = max(0.0, rate - self.bandwidth.sent) / 8 * min(elapsed, _LONGEST_PAUSE)
-        pictures = (self._views[one.slot.place.ssrc] for one in self._programme.pictures)
-        view = next((one for one in pictures if one.strand is not None), None)
+        pictures = (self._views.get(one.slot.place.ssrc) for one in self._programme.pictures)
+        view = next((one for one in pictures if one is not None and one.strand is not None), None)
         for n in range(_MOST_PROBES):
             packet = view.recent(n) if view is not None and owed > 0 else None
             if view is None or packet is None:
                 break
             owed -= len(packet)
-            self.send_rtp(self._wrap(view.slot.place, packet, packet[2] << 8 | packet[3]))
+            self.send_rtp(self._wrap(view, packet, packet[2] << 8 | packet[3]))
         return True
 
 
@@ -356,7 +380,7 @@ def _lines(place: Place, local: Sequence[str]) -> list[str]:
         lines.append(f"a=rtpmap:{one.payload_type} {one.encoding}")
         if one.parameters:
             lines.append(f"a=fmtp:{one.payload_type} {one.parameters}")
-        lines += [f"a=rtcp-fb:{one.payload_type} {kind}" for kind in _FEEDBACK]
+        lines += [f"a=rtcp-fb:{one.payload_type} {kind}" for kind in FEEDBACK]
         lines.append(f"a=rtpmap:{one.rtx_payload_type} rtx/{one.clock}")
         lines.append(f"a=fmtp:{one.rtx_payload_type} apt={one.payload_type}")
     return [

@@ -20,6 +20,7 @@ class View:
         self.shift: Shift = NONE
         self.since: int | None = None
         self.plain = True
+        self.types: bytes | None = None
         self.strand: Strand | None = None  # that of the quality which is watched now
         self.quality: int | None = None
         self.wanted: int | None = None  # the quality to be watched, None for none

@@ -233,6 +233,16 @@ class Worker:
         answer, number = place.encode(someone, sdp, picture=picture, login=login)
         return {"id": number, "sdp": answer}
 
+    def play(self, _owner: object, *, room: str, participant: str, sdp: str, picture: str) -> dict[str, Any]:
+        place, someone = self._participant(room, participant)
+        answer, number = place.play(someone, sdp, picture=picture)
+        return {"id": number, "sdp": answer}
+
+    def stop_playing(self, _owner: object, *, room: str, participant: str, id: int) -> None:  # noqa: A002 - the protocol's name
+        _, someone = self._participant(room, participant)
+        if someone.subscribe is not None and someone.subscribe.id == id:
+            someone.subscribe.close()
+
     def stop_encoding(self, _owner: object, *, room: str, participant: str, id: int) -> None:  # noqa: A002 - the protocol's name
         place, someone = self._participant(room, participant)
         place.stop_encoding(someone, id)
@@ -326,6 +336,8 @@ _METHODS: dict[str, Callable[..., Any]] = {
         Worker.publish,
         Worker.encode,
         Worker.stop_encoding,
+        Worker.play,
+        Worker.stop_playing,
         Worker.subscribe,
         Worker.answer,
         Worker.view,

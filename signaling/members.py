@@ -47,6 +47,7 @@ class Member:
     device: str
     authorised_until: float
     warned: bool = False
+    playing: int | None = None  # the connection of a player, which is all there is of them
     leaving: bool = False
     unattached: bool = False  # seated, and not in the media room: no worker took them
     breaches: int = 0

@@ -23,7 +23,7 @@ from signaling.members import Member, Members
 from signaling.rooms import SECONDS_TO_REVIVE, TEST_ROOM, Rooms, asked
 
 _NAMESPACE = "/classroom"
-ENCODER = "encoder"  # the device of a member who is a program, and has no page
+ENCODER, PLAYER = "encoder", "player"  # the devices of members who are programs, and have no page
 _WARN_BEFORE, _CLOSE_AFTER = 60.0, 30.0  # seconds around the end of a socket's authorisation
 _MEDIA_SILENT = 6.0  # seconds; browsers report every one or two, and check ICE every five at most
 _SECONDS_BETWEEN_MEDIA_CHECKS = 5.0
@@ -279,8 +279,10 @@ class Telling:
 
     async def _transport(self, said: Happening) -> None:
         for member in self._here(said["room"], said["participant"]):
-            if member.device == ENCODER:
-                if said["kind"] == "encoder" and said["state"] == "closed":
+            if member.device in {ENCODER, PLAYER}:
+                encodes = member.device == ENCODER
+                theirs = said["kind"] == "encoder" if encodes else said["id"] == member.playing
+                if theirs and said["state"] == "closed":
                     await self._drop(member)  # nothing else of them is here
                 continue
             await self.to(
@@ -391,8 +393,8 @@ class Telling:
 
     async def _enter_all_again(self, members: list[Member]) -> None:
         for member in members:
-            if member.device == ENCODER:
-                await self._drop(member)  # what it sent is gone, and it has no page to be told by
+            if member.device in {ENCODER, PLAYER}:
+                await self._drop(member)  # its connection is gone, and it has no page to be told by
                 continue
             try:
                 await self._enter_again(member)

@@ -1,8 +1,8 @@
-"""WHIP (RFC 9725): an encoder (OBS, GStreamer) sends a teacher's picture and sound with one HTTP request.
+"""Programs in a class by one HTTP request: WHIP (RFC 9725) to send for a teacher, WHEP to play.
 
-It comes beside the teacher's page when that is in the class, and enters as the teacher where it is not.
-Candidates are in the answer, so nothing is trickled. ICE is not restarted: a new request takes the last one's
-place.
+A player takes a seat as a page does, and the place of its person's page. An encoder (OBS, GStreamer) comes
+beside the teacher's page when that is in the class, and enters as the teacher where it is not. Candidates are
+in the answer, so nothing is trickled. ICE is not restarted: a new request takes the last one's place.
 """
 
 import contextlib
@@ -10,6 +10,7 @@ import math
 import secrets
 import time
 from dataclasses import asdict
+from typing import Any
 from uuid import UUID
 
 from aiohttp import hdrs, web
@@ -28,7 +29,7 @@ from liveserver.models.live_sessions import Admission, LiveSession, SeatState
 from liveserver.services import Services
 from signaling.members import Bucket, Member, Members
 from signaling.rooms import Rooms, asked
-from signaling.telling import ENCODER, Telling
+from signaling.telling import ENCODER, PLAYER, Telling
 
 _SDP = "application/sdp"
 _LONGEST = 32 * 1024
@@ -36,7 +37,7 @@ _PER_SECOND, _BURST, _MOST_PACED = 0.5, 6.0, 1000
 _PICTURES = {"camera", "screen"}
 
 
-class WhipDoor:
+class ProgramDoor:
     """Lives as long as the process."""
 
     def __init__(
@@ -52,21 +53,21 @@ class WhipDoor:
     def install(self, app: web.Application) -> None:
         app.router.add_post("/whip/{session}", self.begin)
         app.router.add_delete("/whip/{session}/{id:[0-9]{1,12}}", self.end)
-        app.router.add_get("/whip/{path:.*}", _nothing_to_see)  # a page's pattern would take it
+        app.router.add_post("/whep/{session}", self.play)
+        app.router.add_delete("/whep/{session}/{id:[0-9]{1,12}}", self.stop_playing)
+        for door in ("whip", "whep"):
+            app.router.add_get(f"/{door}/{{path:.*}}", _nothing_to_see)  # a page's pattern would take it
 
     async def begin(self, request: web.Request) -> web.Response:
         """Answer an offer; 201 with where to DELETE it."""
         login, session = await self._opened(request)
         if login.user.id not in session.staff:
             raise Forbidden
-        picture = request.query.get("source", "camera")
-        if picture not in _PICTURES:
-            raise Invalid(("query.source", "unknown"))
-        offer = await _offer(request)
+        picture, offer = _picture(request), await _offer(request)
         room, name = str(session.id), str(login.user.id)
         figures = await self._services.seats.figures_of(session, login.user.id)
         # Their page may be in the class; in no other way does anybody send without a seat of their own.
-        entered = None if figures.mine is SeatState.SEATED else await self._enter(login, session)
+        entered = None if figures.mine is SeatState.SEATED else await self._enter(login, session, ENCODER)
         worker = await self._rooms.worker(room)
         try:
             answer = await asked(worker.encode(room, name, offer, picture=picture, login=str(login.family)))
@@ -76,16 +77,7 @@ class WhipDoor:
             elif isinstance(error, NotFound):  # their page is on its way in, or back
                 raise MediaUnavailable(retryAfter=2) from error
             raise
-        return web.Response(
-            status=201,
-            text=answer["sdp"],
-            content_type=_SDP,
-            headers={
-                "Location": f"/whip/{room}/{answer['id']}",
-                "ETag": f'"{answer["id"]}"',
-                **self._links(login),
-            },
-        )
+        return self._answered("whip", room, answer, login)
 
     async def end(self, request: web.Request) -> web.Response:
         """Stop sending; again changes nothing."""
@@ -96,6 +88,44 @@ class WhipDoor:
                 worker.stop_encoding(str(session.id), str(login.user.id), int(request.match_info["id"]))
             )
         return web.Response()
+
+    async def play(self, request: web.Request) -> web.Response:
+        """Answer an offer to receive; 201 with where to DELETE it. Their page, if any, is put out."""
+        login, session = await self._opened(request)
+        picture, offer = _picture(request), await _offer(request)
+        room, name = str(session.id), str(login.user.id)
+        member = await self._enter(login, session, PLAYER)
+        worker = await self._rooms.worker(room)
+        try:
+            answer = await asked(worker.play(room, name, offer, picture=picture))
+            self._require(member)
+        except BaseException:
+            await self._telling.undo(member)
+            raise
+        member.playing = int(answer["id"])
+        return self._answered("whep", room, answer, login)
+
+    async def stop_playing(self, request: web.Request) -> web.Response:
+        """Stop playing, and give the seat up; again changes nothing."""
+        login, session = await self._opened(request)
+        worker = await self._rooms.worker(str(session.id))
+        with contextlib.suppress(NotFound):
+            await asked(
+                worker.stop_playing(str(session.id), str(login.user.id), int(request.match_info["id"]))
+            )
+        return web.Response()
+
+    def _answered(self, door: str, room: str, answer: dict[str, Any], login: Login) -> web.Response:
+        return web.Response(
+            status=201,
+            text=answer["sdp"],
+            content_type=_SDP,
+            headers={
+                "Location": f"/{door}/{room}/{answer['id']}",
+                "ETag": f'"{answer["id"]}"',
+                **self._links(login),
+            },
+        )
 
     async def _opened(self, request: web.Request) -> tuple[Login, LiveSession]:
         """Return whose key it is and the class, which runs. The address is a secret's neighbour: what is not
@@ -116,9 +146,9 @@ class WhipDoor:
             del self._paces[next(iter(self._paces))]
         return login, await self._services.seats.live(login.user, session_id)
 
-    async def _enter(self, login: Login, session: LiveSession) -> Member:
-        """Take the teacher's place in the class, by the same steps as a page."""
-        conn_id = f"{ENCODER}-{secrets.token_hex(8)}"
+    async def _enter(self, login: Login, session: LiveSession, device: str) -> Member:
+        """Take the person's place in the class, by the same steps as a page."""
+        conn_id = f"{device}-{secrets.token_hex(8)}"
         admission = await self._services.seats.join(login, session.id)
         assert isinstance(admission, Admission)  # noqa: S101 - a class of ours, by `live`
         entrance = await self._services.seats.confirm(admission.ticket, conn_id=conn_id, node=self._node)
@@ -128,7 +158,7 @@ class WhipDoor:
             user=entrance.user,
             session=entrance.session,
             family=entrance.family,
-            device=ENCODER,
+            device=device,
             authorised_until=math.inf,  # as long as the login it came by; telling.py asks for that
         )
         self._members.add(member)
@@ -156,6 +186,13 @@ class WhipDoor:
             for url in one["urls"]
         )
         return {"Link": links} if links else {}
+
+
+def _picture(request: web.Request) -> str:
+    picture = request.query.get("source", "camera")
+    if picture not in _PICTURES:
+        raise Invalid(("query.source", "unknown"))
+    return picture
 
 
 async def _nothing_to_see(request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""Keys for programs that bring a class's media without a page: for one class and person, until it is over."""
+"""Keys for programs that bring or play a class's media: for one class and person, until it is over."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

@@ -93,6 +93,7 @@ class _Viewer:
     shift = NONE
     since: int | None = None
     plain = True
+    types: bytes | None = None
 
     @property
     def watcher(self) -> Any:

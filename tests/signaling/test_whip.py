@@ -1,11 +1,13 @@
 """An encoder sends for a teacher with one request (WHIP), beside their page or without one."""
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamError, VideoStreamTrack
 
@@ -241,6 +243,97 @@ async def test_a_logout_ends_the_encoder_of_that_login_beside_a_page_of_another(
                 await asyncio.sleep(0.1)
             assert peer.connectionState == "closed"
         assert (await page.ask("chat.say", {"text": "still here"}))["ok"]
+
+
+@asynccontextmanager
+async def _player(
+    school: School, session: str, key: str, *, process: int = 0
+) -> AsyncIterator[tuple[Answer, RTCPeerConnection, Counter[str]]]:
+    """A plain player: one picture, one sound, its own payload types."""
+    peer, frames = _peer(), Counter[str]()
+    pumps: list[asyncio.Task[None]] = []
+
+    async def pump(track: Any) -> None:
+        with contextlib.suppress(MediaStreamError):
+            while True:
+                await track.recv()
+                frames[track.kind] += 1
+
+    peer.on("track", lambda track: pumps.append(asyncio.ensure_future(pump(track))))
+    peer.addTransceiver("audio", direction="recvonly")
+    peer.addTransceiver("video", direction="recvonly")
+    await peer.setLocalDescription(await peer.createOffer())
+    try:
+        answer = await school.call(
+            "POST",
+            f"/whep/{session}",
+            process=process,
+            headers={"Authorization": f"Bearer {key}", "Content-Type": "application/sdp"},
+            data=peer.localDescription.sdp,
+        )
+        if answer.status == 201:
+            await peer.setRemoteDescription(RTCSessionDescription(answer.body, "answer"))
+        yield answer, peer, frames
+    finally:
+        await peer.close()
+        for one in pumps:
+            one.cancel()
+
+
+async def _until_played(frames: Counter[str]) -> None:
+    wanted = {kind: frames[kind] + 10 for kind in ("audio", "video")}
+    for _ in range(200):
+        if all(frames[kind] >= count for kind, count in wanted.items()):
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"{dict(frames)}, not {wanted}")
+
+
+@pytest.mark.parametrize("codec", ["VP8", "H264"])
+async def test_a_player_takes_a_seat_and_gives_it_back(school: School, codec: str) -> None:
+    async with _class(school) as (teacher, student, session, _):
+        other, late = await school.register(), await school.register()
+        course = (await school.call("GET", f"/api/live-sessions/{session}", teacher)).body["courseId"]
+        await school.enroll([other, late], course)
+        sending = (await _key(school, teacher, session))["key"]
+        made = await _key(school, other, session)
+        assert made["whep"].endswith(f"/whep/{session}")
+        async with _encoder(school, session, sending, codec=codec):
+            async with _player(school, session, made["key"]) as (answer, peer, frames):
+                assert answer.status == 201, answer
+                await _until_played(frames)
+                assert await _state(school, other, session) == "seated"
+                # Full is full, for players too; and who is played to may not send.
+                async with _player(school, session, (await _key(school, late, session))["key"]) as (full, *_):
+                    assert (full.status, full.code) == (409, "session_full")
+                async with _encoder(school, session, made["key"]) as (refused, _):
+                    assert refused.status == 403
+                # A second player of theirs takes the first one's place.
+                async with _player(school, session, made["key"], process=1) as (second, _, played):
+                    assert second.status == 201
+                    await _until_played(played)
+                    await asyncio.sleep(0.5)
+                    assert peer.connectionState == "closed"
+                    assert await _state(school, other, session) == "seated"
+                    headers = {"Authorization": f"Bearer {made['key']}"}
+                    stopped = await school.call("DELETE", second.headers["Location"], headers=headers)
+                    assert stopped.status == 200
+            for _ in range(50):
+                if await _state(school, other, session) == "grace":
+                    break
+                await asyncio.sleep(0.1)
+            assert await _state(school, other, session) == "grace"
+            assert await _state(school, student, session) == "seated"
+
+
+async def test_a_player_that_can_take_nothing_leaves_no_seat(school: School) -> None:
+    async with _class(school) as (_, student, session, _):
+        key = (await _key(school, student, session))["key"]
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/sdp"}
+        refused = await school.call("POST", f"/whep/{session}", headers=headers, data=b"v=0\r\n")
+        assert refused.code == "bad_sdp"
+        assert await _state(school, student, session) != "seated"
+        assert (await school.call("GET", f"/whep/{session}")).status == 405
 
 
 async def test_the_end_of_the_class_ends_the_encoder(school: School) -> None:

@@ -3217,7 +3217,8 @@ export interface components {
         };
         /**
          * MediaKeyOut
-         * @description `whip` is where a teacher's encoder sends to (RFC 9725), absent for who may not.
+         * @description `whep` is where a player takes the class from; `whip` where a teacher's encoder sends to (RFC 9725),
+         *     absent for who may not.
          */
         MediaKeyOut: {
             /** Key */
@@ -3227,6 +3228,8 @@ export interface components {
              * Format: date-time
              */
             expiresAt: string;
+            /** Whep */
+            whep: string;
             /**
              * Whip
              * @default null
