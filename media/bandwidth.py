@@ -63,7 +63,7 @@ class Bandwidth:
         self._rested_until = now + self._rest
         self._rest = min(_LONGEST_REST, _LONGER * self._rest)
 
-    def _on_trial(self, now: float) -> bool:
+    def on_trial(self, now: float) -> bool:
         """Say whether a picture is tried after a rest: one sign is enough then, the sound suffers with it."""
         return 0 <= now - self._rested_until < _TRIAL
 
@@ -82,7 +82,7 @@ class Bandwidth:
     def on_loss(self, fraction: float, now: float) -> None:
         """Note which part of what was sent did not arrive, of 1."""
         self.loss = (self.loss + fraction) / 2
-        if fraction > _LOSS_FINE and (self.loss > _LOSS_BAD or self._on_trial(now)):
+        if fraction > _LOSS_FINE and (self.loss > _LOSS_BAD or self.on_trial(now)):
             sending = self.probing or min(self.budget, self.sent or self.budget)
             self._suffered(sending * (1 - self.loss / 2), now)
 

@@ -22,7 +22,10 @@ _NACKED_PER_SECOND = 200
 _KEYFRAMES_PER_SECOND = 2
 _RESENT, _RESENT_FULL, _RESENT_LEAST = 0.6, 0.15, 10_000  # of the budget, and bytes, in a second
 _LOSSY_FROM, _LOSSY_UNTIL = 0.01, 0.003  # loss from which on sound carries older frames, and until when
-_PATIENCE = 0.7  # seconds in which what was sent before may still be on its way
+_PATIENCE, _LONG_PATIENCE = (
+    0.7,
+    2.0,
+)  # seconds in which what was sent before may come, after a rest, a fall
 _WITH_OLDER = 2.0  # times the sound a link must carry, for older frames to be sent with it
 _AMPLE = 1.1
 _ENOUGH = 0.8  # of the height it is shown at
@@ -161,11 +164,12 @@ class SubscribeTransport(Transport):
         demands = [self._demand(picture) for picture in pictures]
         tries = not link.rests(now) and (limit is None or link.budget < limit)
         found = allocate(budget, demands, tries=tries)
+        patience = _PATIENCE if link.on_trial(now) else _LONG_PATIENCE
         if not (tries and found.rate > budget):
             self._tried_since = None
         elif self._tried_since is None:
             self._tried_since = now
-        elif link.suffers_since(self._tried_since + _PATIENCE, now):
+        elif link.suffers_since(self._tried_since + patience, now):
             link.rest(now)
             self._tried_since = None
             found = allocate(budget, demands, tries=False)

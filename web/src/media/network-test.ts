@@ -3,7 +3,7 @@ import { Publisher } from "./publisher";
 import { Subscriber } from "./subscriber";
 
 export const SECONDS = 12;
-const SECONDS_TO_CONNECT = 10;
+const SECONDS_TO_CONNECT = 20; // a thin link carries a handshake slowly
 
 export type Way = "udp" | "tcp" | "relay";
 
