@@ -249,7 +249,7 @@ async def change_settings(request: Request, body: SettingsPatch) -> SettingsOut:
 
 @route("POST", "/api/admin/live-sessions/{session}/end", roles=_ADMIN)
 async def end_session_as_admin(request: Request, session: LiveSessionId) -> LiveSessionOut:
-    ended = await request.services.moderation.end_class(request.user, session)
+    ended = await request.services.live_sessions.end_as_moderation(request.user, session)
     return await present_session(request, ended)
 
 

@@ -70,7 +70,9 @@ class LiveSessionPatch(Body):
     timezone: Timezone | None = None
     duration: PositiveInt | None = None
     max_students: PositiveInt | None = None
+    provider: Literal["builtin", "link"] | None = None
     external_url: WebAddress | None = None
+    lesson_id: LessonId | None = None
 
 
 class JoinIn(Body):

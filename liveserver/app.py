@@ -75,22 +75,7 @@ async def run(settings: Settings, running: Running, port: int) -> None:
             "remind",
         )
         owned.start(_regularly("retain", _SECONDS_BETWEEN_SWEEPS, services.retention.sweep), "retain")
-        handlers = {
-            PREPARE_VIDEO: services.videos.prepare,
-            PREPARE_PORTRAIT: services.portraits.prepare,
-            SCREEN_FILE: services.screening.screen,
-            SEND: services.mailing.send,
-            NOTIFY: services.mailing.notify,
-            DELIVER: services.webhooks.deliver,
-        }
-        give_up = services.uploads.give_up
-        jobs = Worker(
-            running.database_url,
-            handlers,
-            gave_up=dict.fromkeys((PREPARE_VIDEO, PREPARE_PORTRAIT, SCREEN_FILE), give_up),
-            limits={PREPARE_VIDEO: 1, PREPARE_PORTRAIT: 1, SCREEN_FILE: 2},
-        )
-        owned.start(jobs.run(), "jobs")
+        owned.start(_jobs(services, running.database_url).run(), "jobs")
         runner = web.AppRunner(app, access_log=None, keepalive_timeout=60, shutdown_timeout=3)
         await runner.setup()
         site = web.TCPSite(runner, settings.http.host, port, ssl_context=_tls(settings), backlog=2048)
@@ -104,6 +89,25 @@ async def run(settings: Settings, running: Running, port: int) -> None:
             await runner.cleanup()
             await admin.cleanup()
             owned.cancel()
+
+
+def _jobs(services: Services, url: str) -> Worker:
+    """Return who does the jobs: each kind its service's."""
+    handlers = {
+        PREPARE_VIDEO: services.videos.prepare,
+        PREPARE_PORTRAIT: services.portraits.prepare,
+        SCREEN_FILE: services.screening.screen,
+        SEND: services.mailing.send,
+        NOTIFY: services.mailing.notify,
+        DELIVER: services.webhooks.deliver,
+    }
+    of_uploads = (PREPARE_VIDEO, PREPARE_PORTRAIT, SCREEN_FILE)
+    return Worker(
+        url,
+        handlers,
+        gave_up=dict.fromkeys(of_uploads, services.uploads.give_up),
+        limits={PREPARE_VIDEO: 1, PREPARE_PORTRAIT: 1, SCREEN_FILE: 2},
+    )
 
 
 def front_of(settings: Settings) -> Front:

@@ -203,7 +203,7 @@ async def build_services(settings: Settings, running: Running, storage: Storage)
             live_sessions=classes,
             mailing=mailing,
             media_keys=MediaKeys(storage.database, accounts, signer, address=settings.http.address()),
-            moderation=Moderation(storage.database, seats, classes, storage.bus),
+            moderation=Moderation(storage.database, seats, storage.bus),
             notifications=notifications,
             payments=Payments(
                 storage.database,

@@ -124,7 +124,8 @@ async def _class_now(conn: Connection, course_id: CourseId, host: UserId) -> Non
     lesson = (await lessons.of_course(conn, course_id))[0]
     for session in await live_sessions.of_lesson(conn, lesson.id):
         if session.status is SessionStatus.SCHEDULED and not session.is_missed(now):
-            await live_sessions.update(conn, session.id, replace(plan_of(session), start_time=now))
+            plan = replace(plan_of(session), start_time=now)
+            await live_sessions.update(conn, session.id, plan, session.lesson_id)
             return
         if session.status in {SessionStatus.LIVE, SessionStatus.ENDING}:
             await live_sessions.mark_ending(conn, session.id)

@@ -10,7 +10,7 @@ from typing import Any
 from media.formats import FORMATS, H264, OPUS, RTX_OF, VP8
 from media.programme import Picture
 from media.rtp import SEND_TIME, URI_SEND_TIME
-from media.sdp import Codec, Description, SdpError, Section, write
+from media.sdp import Codec, Description, SdpError, Section, rejected, write
 from media.slot import Place, Slot
 from media.subscribing import FEEDBACK, SubscribeTransport
 from media.transport import Transport, Wiring
@@ -105,12 +105,7 @@ def _table(kind: str, codecs: Sequence[Codec]) -> bytes:
 
 def _lines(section: Section, taken: tuple[Place, Sequence[Codec]] | None, local: Sequence[str]) -> list[str]:
     if taken is None:
-        return [
-            f"m={section.kind} 0 {section.protocol} {section.payload_types}",
-            "c=IN IP4 0.0.0.0",
-            f"a=mid:{section.mid}",
-            "a=inactive",
-        ]
+        return rejected(section)
     place, codecs = taken
     types = [str(one) for codec in codecs for one in (codec.payload_type, codec.rtx_payload_type) if one]
     lines = [

@@ -20,7 +20,7 @@ from media.rtp import (
     extensions,
     payload_bounds,
 )
-from media.sdp import Codec, Description, Section, write
+from media.sdp import Codec, Description, Section, rejected, write
 from media.slot import Slot
 from media.transport import Transport, Wiring
 
@@ -182,12 +182,7 @@ class PublishTransport(Transport):
     def _lines(self, section: Section, wanted: Mapping[str, tuple[Section, Taken]], setup: str) -> list[str]:
         taken = _taken(section)
         if taken is None:
-            return [
-                f"m={section.kind} 0 {section.protocol} {section.payload_types}",
-                "c=IN IP4 0.0.0.0",
-                f"a=mid:{section.mid}",
-                "a=inactive",
-            ]
+            return rejected(section)
         codec, encoding = taken.codec, taken.payload_format.encoding
         producer = self.producers.get(section.mid)
         head = f"m={section.kind} 9 UDP/TLS/RTP/SAVPF"

@@ -230,10 +230,10 @@ class Room:
             answer, _ = self._answer(participant, transport, offer, sources)
         except BaseException:
             transport.close()
+            participant.encoder = before
             raise
-        finally:
-            if before is not None:
-                before.close()
+        if before is not None:
+            before.close()
         return answer, transport.id
 
     def stop_encoding(self, participant: Participant, number: int) -> None:
@@ -431,7 +431,8 @@ class Room:
             if watcher is not None:
                 watcher.follow(self._programme, now)
                 if shows and watcher.connected and not participant.staff:
-                    self.viewing.note(seconds, is_reduced=watcher.is_reduced, loss=watcher.loss)
+                    watched = min(seconds, now - watcher.connected_at)
+                    self.viewing.note(watched, is_reduced=watcher.is_reduced, loss=watcher.loss)
         for slot in self._slots:
             if slot.producer is not None and len(slot.producer.layers) > 1:
                 self._rest(slot, slot.producer, now)

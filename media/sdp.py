@@ -256,6 +256,16 @@ def _payload_type(text: str) -> int:
 # Writing
 
 
+def rejected(section: Section) -> list[str]:
+    """Return the lines of a section of an offer that is not taken."""
+    return [
+        f"m={section.kind} 0 {section.protocol} {section.payload_types}",
+        "c=IN IP4 0.0.0.0",
+        f"a=mid:{section.mid}",
+        "a=inactive",
+    ]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalTransport:
     """What every section says of our side of the transport."""

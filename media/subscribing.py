@@ -50,6 +50,7 @@ class SubscribeTransport(Transport):
     ) -> None:
         super().__init__(wiring, on_state)
         self.bandwidth = Bandwidth()
+        self.connected_at = float("inf")  # when the keys were there, in monotonic seconds
         self.is_reduced = False  # some picture comes poorer than the page has use for
         self._sizes: dict[str, int] = {}
         self._limit: int | None = None
@@ -96,6 +97,7 @@ class SubscribeTransport(Transport):
         return self.bandwidth.loss
 
     def on_connected(self) -> None:
+        self.connected_at = time.monotonic()
         self._on_ready()
 
     def close(self) -> None:

@@ -104,6 +104,16 @@ class School:
         ) as store:
             yield store
 
+    async def settled(self, owner: Person, upload: str) -> Any:
+        """Wait until an upload is ready or has failed; return it."""
+        state: Any = None
+        for _ in range(300):
+            state = (await self.call("GET", f"/api/uploads/{upload}", owner)).body
+            if state["status"] != "processing":
+                return state
+            await asyncio.sleep(0.1)
+        raise AssertionError(f"nobody dealt with {state}")
+
     # People
 
     async def login(self, email: str, password: str = PASSWORD) -> Person:

@@ -25,7 +25,7 @@ from liveserver.services.attendance import Attendance
 from liveserver.services.notifications import Notifications
 from liveserver.services.webhooks import Webhooks
 from liveserver.storage import attendance as attendance_rows
-from liveserver.storage import live_sessions, statistics
+from liveserver.storage import audit, live_sessions, statistics
 from liveserver.storage.bus import Bus
 from liveserver.storage.postgres import Connection, Database
 from liveserver.storage.presence import Presence
@@ -111,8 +111,8 @@ class LiveSessions:
                 session = await self.call_off(conn, session, "by_instructor")
         return await self._closed(session, "by_instructor", called_off=called_off)
 
-    async def end_as_moderation(self, session_id: LiveSessionId) -> LiveSession:
-        """Close somebody's class for an admin; one that has not begun is called off."""
+    async def end_as_moderation(self, admin: User, session_id: LiveSessionId) -> LiveSession:
+        """Close somebody's class for an admin, audited once; one that has not begun is called off."""
         async with self._database.transaction() as conn:
             session = await live_sessions.lock(conn, session_id)
             if session is None:
@@ -120,6 +120,8 @@ class LiveSessions:
             called_off = session.status is SessionStatus.SCHEDULED
             if called_off:
                 session = await self.call_off(conn, session, "by_admin")
+            if called_off or session.status is SessionStatus.LIVE:
+                await audit.write(conn, admin.id, "session.ended", session_id, courseId=session.course_id)
         return await self._closed(session, "by_admin", called_off=called_off)
 
     async def _closed(self, session: LiveSession, reason: str, *, called_off: bool) -> LiveSession:

@@ -1,14 +1,12 @@
-"""Keeping order: disabling accounts, roles, ending a class that must end; everything is audited."""
+"""Keeping order: disabling accounts, roles; everything is audited, and read here."""
 
 from collections.abc import Sequence
 from uuid import UUID
 
 from liveserver.errors import Invalid, LastAdmin, NotFound, NotYourself, SessionLive
 from liveserver.models.accounts import AccountStatus, AuditEntry, Role, User, UserFilter
-from liveserver.models.ids import FamilyId, LiveSessionId, UserId
-from liveserver.models.live_sessions import LiveSession
+from liveserver.models.ids import FamilyId, UserId
 from liveserver.services.accounts import tell_ended
-from liveserver.services.live_sessions import LiveSessions
 from liveserver.services.seats import Seats
 from liveserver.storage import audit, courses, live_sessions, refresh_sessions, users
 from liveserver.storage.bus import Bus
@@ -16,10 +14,9 @@ from liveserver.storage.postgres import Connection, Database
 
 
 class Moderation:
-    def __init__(self, database: Database, seats: Seats, classes: LiveSessions, bus: Bus) -> None:
+    def __init__(self, database: Database, seats: Seats, bus: Bus) -> None:
         self._database = database
         self._seats = seats
-        self._classes = classes
         self._bus = bus
 
     async def find(self, wanted: UserFilter, *, before: UUID | None, limit: int) -> list[User]:
@@ -94,13 +91,6 @@ class Moderation:
             user = await _known(conn, user_id)
         await self._cut_off(user_id, ended)
         return user
-
-    async def end_class(self, admin: User, session_id: LiveSessionId) -> LiveSession:
-        """End somebody's class as moderation."""
-        session = await self._classes.end_as_moderation(session_id)
-        async with self._database.transaction() as conn:
-            await audit.write(conn, admin.id, "session.ended", session_id, courseId=session.course_id)
-        return session
 
     async def audit_log(
         self, *, action: str | None, actor: UserId | None, before: UUID | None, limit: int

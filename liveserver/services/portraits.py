@@ -3,7 +3,6 @@
 from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Protocol
-from uuid import UUID
 
 import structlog
 
@@ -11,6 +10,7 @@ from liveserver.errors import Invalid, StoreUnavailable
 from liveserver.models.accounts import User
 from liveserver.models.ids import UploadId, UserId
 from liveserver.models.uploads import Purpose, UploadStatus, portrait_key
+from liveserver.services.uploads import in_work
 from liveserver.storage import uploads
 from liveserver.storage.jobs import Payload
 from liveserver.storage.postgres import Connection, Database
@@ -41,10 +41,8 @@ class Portraits:
 
         What was uploaded is thrown away: it may tell where it was taken.
         """
-        upload_id = UploadId(UUID(payload["upload"]))
-        async with self._database.connection() as conn:
-            upload = await uploads.by_id(conn, upload_id)
-        if upload is None or upload.status is not UploadStatus.PROCESSING:
+        upload = await in_work(self._database, payload)
+        if upload is None:
             return
         status, reason = UploadStatus.READY, None
         async with self._converter.folder(str(upload.id)) as folder:
@@ -54,12 +52,12 @@ class Portraits:
                 await self._converter.portrait(source, made)
             except self._failed as error:
                 status, reason = UploadStatus.FAILED, str(error)
-                _log.info("portrait.failed", upload=str(upload_id), reason=reason)
+                _log.info("portrait.failed", upload=str(upload.id), reason=reason)
             else:
                 key = portrait_key(upload.owner_id, upload.id)
                 await self._store.put(key, made.read_bytes(), "image/jpeg")
         async with self._database.transaction() as conn:
-            await uploads.set_status(conn, upload_id, status, reason)
+            await uploads.set_status(conn, upload.id, status, reason)
         await self._store.delete([upload.object_key])
 
     async def chosen(self, conn: Connection, user: User, upload_id: UploadId) -> str:

@@ -30,6 +30,7 @@ _TOLD = {  # what students are told has changed, in JSON names
     "timezone": "timezone",
     "duration": "duration",
     "maxStudents": "max_students",
+    "provider": "provider",
     "externalUrl": "external_url",
 }
 _REMINDERS = (
@@ -74,11 +75,7 @@ class Scheduling:
             if course.closed:
                 raise CourseClosed
             if lesson_id is not None:
-                lesson = await lessons.by_id(conn, lesson_id)
-                if lesson is None or lesson.course_id != course_id:
-                    raise Invalid(("lessonId", "unknown"))
-                if lesson.type is not LessonType.LIVE:
-                    raise Invalid(("lessonId", "wrong_type"))
+                await _require_live_lesson(conn, lesson_id, course_id)
             session = await self.plan(conn, instructor, course_id, lesson_id=lesson_id, plan=plan)
         await self.tell_planned(session)
         return session
@@ -121,7 +118,9 @@ class Scheduling:
         timezone: str | None,
         duration: int | None,
         max_students: int | None,
+        provider: str | None,
         external_url: str | None,
+        lesson_id: LessonId | None,
     ) -> LiveSession:
         """Change a class: all of it while scheduled; title, seats and a longer duration while live."""
         key = None
@@ -135,14 +134,20 @@ class Scheduling:
                 timezone=timezone or before.timezone,
                 duration=duration or before.duration,
                 max_students=max_students or before.max_students,
-                external_url=external_url or before.external_url,
+                provider=Provider(provider) if provider else before.provider,
+                # Held here again, it is held nowhere else.
+                external_url=external_url or (None if provider == Provider.BUILTIN else before.external_url),
             )
             self._check(after, before)
             _require_changeable(session, before, after)
+            if lesson_id is not None and lesson_id != session.lesson_id:
+                if session.status is not SessionStatus.SCHEDULED:
+                    raise WrongState(state=session.shown_status)
+                await _require_live_lesson(conn, lesson_id, session.course_id)
             when = before.start_time, before.duration
             if session.status is SessionStatus.SCHEDULED and (after.start_time, after.duration) != when:
                 await self._no_overlap(conn, session.host_id or instructor.id, after, but=session_id)
-            await live_sessions.update(conn, session_id, after)
+            await live_sessions.update(conn, session_id, after, lesson_id or session.lesson_id)
             changed = [key for key, name in _TOLD.items() if getattr(before, name) != getattr(after, name)]
             session = await known(conn, session_id)
             if changed and session.status is SessionStatus.SCHEDULED:
@@ -271,11 +276,19 @@ def _require_changeable(session: LiveSession, before: Plan, after: Plan) -> None
     if session.status is SessionStatus.CANCELLED:
         raise SessionCancelled(reason=session.cancel_reason)
     if session.status is SessionStatus.LIVE:
-        fixed = (before.start_time, before.timezone, before.external_url)
-        if (after.start_time, after.timezone, after.external_url) != fixed:
+        fixed = (before.start_time, before.timezone, before.provider, before.external_url)
+        if (after.start_time, after.timezone, after.provider, after.external_url) != fixed:
             raise WrongState(state="live")
         if after.duration < before.duration:
             raise Invalid(("duration", "only_longer_while_live"))
+
+
+async def _require_live_lesson(conn: Connection, lesson_id: LessonId, course_id: CourseId) -> None:
+    lesson = await lessons.by_id(conn, lesson_id)
+    if lesson is None or lesson.course_id != course_id:
+        raise Invalid(("lessonId", "unknown"))
+    if lesson.type is not LessonType.LIVE:
+        raise Invalid(("lessonId", "wrong_type"))
 
 
 def plan_of(session: LiveSession) -> Plan:

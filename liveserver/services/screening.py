@@ -3,14 +3,12 @@
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import ClassVar, Protocol
-from uuid import UUID
 
 import structlog
 
 from liveserver.errors import StoreUnavailable
-from liveserver.models.ids import UploadId
 from liveserver.models.uploads import Upload, UploadStatus
-from liveserver.services.uploads import SCREEN_FILE
+from liveserver.services.uploads import SCREEN_FILE, in_work
 from liveserver.storage import jobs, uploads
 from liveserver.storage.jobs import Payload
 from liveserver.storage.postgres import Database
@@ -40,23 +38,21 @@ class Screening:
 
     async def screen(self, payload: Payload) -> None:
         """Let a file be served or not; a job. While the scanner or the store is away, the file waits."""
-        upload_id = UploadId(UUID(payload["upload"]))
-        async with self._database.connection() as conn:
-            upload = await uploads.by_id(conn, upload_id)
-        if upload is None or upload.status is not UploadStatus.PROCESSING:
+        upload = await in_work(self._database, payload)
+        if upload is None:
             return
         try:
             reason = await self._fault(upload)
         except self._away:
-            _log.warning("upload.waits_for_scanner", upload=str(upload_id))
+            _log.warning("upload.waits_for_scanner", upload=str(upload.id))
             async with self._database.transaction() as conn:
                 await jobs.enqueue(conn, SCREEN_FILE, payload, after=_AGAIN)
             return
         async with self._database.transaction() as conn:
-            current = await uploads.by_id(conn, upload_id, lock=True)
+            current = await uploads.by_id(conn, upload.id, lock=True)
             if current is not None and current.status is UploadStatus.PROCESSING:
                 status = UploadStatus.READY if reason is None else UploadStatus.FAILED
-                await uploads.set_status(conn, upload_id, status, reason)
+                await uploads.set_status(conn, upload.id, status, reason)
 
     async def _fault(self, upload: Upload) -> str | None:
         """Return why a file may not be had, None when it may."""

@@ -253,6 +253,13 @@ class Uploads:
         return None
 
 
+async def in_work(database: Database, payload: Payload) -> Upload | None:
+    """Return the upload a job is about, None when there is nothing left to do for it."""
+    async with database.connection() as conn:
+        upload = await uploads.by_id(conn, UploadId(UUID(payload["upload"])))
+    return upload if upload is not None and upload.status is UploadStatus.PROCESSING else None
+
+
 def _new_key(owner: UserId, extension: str) -> str:
     """Return a name no one can guess or choose; the owner's id keeps a bucket readable for its operator."""
     return f"u/{owner}/{secrets.token_hex(16)}.{extension}"

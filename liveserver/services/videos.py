@@ -7,14 +7,12 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol
-from uuid import UUID
 
 import structlog
 
-from liveserver.models.ids import UploadId
 from liveserver.models.uploads import Rendition, Upload, UploadStatus, Video
 from liveserver.services.sealing import seal
-from liveserver.services.uploads import HASH_DIFFERS
+from liveserver.services.uploads import HASH_DIFFERS, in_work
 from liveserver.storage import uploads
 from liveserver.storage.jobs import Payload
 from liveserver.storage.postgres import Database
@@ -56,24 +54,22 @@ class Videos:
 
     async def prepare(self, payload: Payload) -> None:
         """Make one uploaded video playable; a job. Again, and it is made anew or was done."""
-        upload_id = UploadId(UUID(payload["upload"]))
-        async with self._database.connection() as conn:
-            upload = await uploads.by_id(conn, upload_id)
-        if upload is None or upload.status is not UploadStatus.PROCESSING:
+        upload = await in_work(self._database, payload)
+        if upload is None:
             return
         try:
             video = await self._convert(upload)
         except self._failed as error:
             reason = str(error)
-            _log.info("video.failed", upload=str(upload_id), reason=reason)
+            _log.info("video.failed", upload=str(upload.id), reason=reason)
             async with self._database.transaction() as conn:
-                await uploads.set_status(conn, upload_id, UploadStatus.FAILED, reason)
+                await uploads.set_status(conn, upload.id, UploadStatus.FAILED, reason)
             return
         async with self._database.transaction() as conn:
             await uploads.put_video(conn, video)
-            await uploads.set_status(conn, upload_id, UploadStatus.READY)
-            await uploads.set_percent(conn, upload_id, 100)
-            await uploads.set_durations(conn, upload_id, max(1, round(video.duration)))
+            await uploads.set_status(conn, upload.id, UploadStatus.READY)
+            await uploads.set_percent(conn, upload.id, 100)
+            await uploads.set_durations(conn, upload.id, max(1, round(video.duration)))
 
     async def _convert(self, upload: Upload) -> Video:
         key = secrets.token_bytes(16)

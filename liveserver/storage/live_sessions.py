@@ -171,10 +171,11 @@ async def set_lesson(conn: Connection, session_id: LiveSessionId, lesson_id: Les
     await conn.execute("UPDATE live_sessions SET lesson_id = $2 WHERE id = $1", session_id, lesson_id)
 
 
-async def update(conn: Connection, session_id: LiveSessionId, plan: Plan) -> None:
+async def update(conn: Connection, session_id: LiveSessionId, plan: Plan, lesson_id: LessonId | None) -> None:
     await conn.execute(
         "UPDATE live_sessions SET title = $2, start_time = $3, timezone = $4, duration = $5,"
-        " max_students = $6, external_url = $7, updated_at = now() WHERE id = $1",
+        " max_students = $6, external_url = $7, provider = $8, lesson_id = $9, updated_at = now()"
+        " WHERE id = $1",
         session_id,
         plan.title,
         plan.start_time,
@@ -182,6 +183,8 @@ async def update(conn: Connection, session_id: LiveSessionId, plan: Plan) -> Non
         plan.duration,
         plan.max_students,
         plan.external_url,
+        plan.provider,
+        lesson_id,
     )
 
 

@@ -89,6 +89,18 @@ async def test_an_instructor_is_demoted_between_classes_and_the_courses_find_a_n
     assert (await school.call("GET", "/api/auth/me", old)).status == 401
 
 
+async def test_the_end_of_a_class_as_moderation_is_audited_once(school: School) -> None:
+    admin, teacher = await school.login("admin@example.com"), await school.register("instructor")
+    course = await school.course(teacher)
+    for start in (True, False):
+        session = await school.session(teacher, course, start=start)
+        for _ in range(2):
+            ended = await school.call("POST", f"/api/admin/live-sessions/{session}/end", admin)
+            assert ended.status == 200
+        log = (await school.call("GET", "/api/admin/audit?action=session.ended", admin)).body["items"]
+        assert [one["subject"] for one in log].count(session) == 1, log[0]
+
+
 async def test_a_setting_is_in_force_on_every_process_within_five_seconds(school: School) -> None:
     admin = await school.login("admin@example.com")
     unknown = await school.call("PATCH", "/api/admin/settings", admin, json={"nope": True})

@@ -1,6 +1,5 @@
 """Portraits: whatever picture is uploaded, what is shown is small, square and silent about its origin."""
 
-import asyncio
 import io
 from typing import Any
 
@@ -31,12 +30,7 @@ async def _upload(school: School, who: Person, data: bytes) -> Any:
     path = f"/api/uploads/{plan['id']}"
     assert (await school.call("POST", f"{path}/complete", who)).body["status"] == "processing"
 
-    for _ in range(200):
-        state = (await school.call("GET", path, who)).body
-        if state["status"] != "processing":
-            return state
-        await asyncio.sleep(0.1)
-    raise AssertionError("nobody made a portrait of it")
+    return await school.settled(who, plan["id"])
 
 
 async def _uploads_left(school: School, who: Person) -> list[str]:

@@ -379,11 +379,7 @@ async def lecture(
     lesson = await school.lesson(owner, section, type="video", contentUrl=upload["contentUrl"])
     early = await school.call("GET", f"/api/videos/{lesson}/stream", student)
     assert early.status == 200 or early.code == "video_processing"
-    for _ in range(300):
-        state = (await school.call("GET", f"/api/uploads/{upload['id']}", owner)).body
-        if state["status"] != "processing":
-            break
-        await asyncio.sleep(0.1)
+    state = await school.settled(owner, upload["id"])
     assert (state["status"], state["percent"]) == ("ready", 100), state
     return owner, student, course, lesson
 

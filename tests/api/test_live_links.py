@@ -2,6 +2,7 @@
 
 import io
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from icalendar import Calendar
 
@@ -66,6 +67,37 @@ async def test_a_link_needs_an_address_and_only_a_link_has_one(school: School) -
     ):
         answer = await school.call("POST", "/api/live-sessions", teacher, json={**plan, **facts})
         assert answer.status == 422, facts
+
+
+async def test_all_of_a_planned_class_can_be_changed_and_little_of_a_running_one(
+    school: School,
+) -> None:
+    teacher, students, session = await _planned(school, timedelta(minutes=5))
+    path = f"/api/live-sessions/{session}"
+    course = (await school.call("GET", path, teacher)).body["courseId"]
+    section = (await school.call("GET", f"/api/instructor/courses/{course}", teacher)).body["sections"][0]
+
+    async def live_lesson() -> str:
+        wanted = {"startTime": "2031-01-01T10:00:00Z", "duration": 45, "maxStudents": 5}
+        return await school.lesson(teacher, section["id"], type="live", session=wanted)
+
+    async def change(**facts: Any) -> Any:
+        return await school.call("PATCH", path, teacher, json=facts)
+
+    lesson, file = await live_lesson(), section["lessons"][0]["id"]
+    for wrong in ({"provider": "link"}, {"lessonId": file}, {"lessonId": session}):
+        assert (await change(**wrong)).status == 422, wrong
+    moved = await change(**LINK, lessonId=lesson)
+    assert (moved.status, moved.body["provider"], moved.body["lessonId"]) == (200, "link", lesson)
+    told = (await school.call("GET", "/api/notifications", students[0])).body["items"][0]
+    assert told["kind"] == "session_changed"
+    assert {"provider", "externalUrl"} <= set(told["facts"]["changed"])
+    back = await change(provider="builtin")
+    assert (back.body["provider"], "externalUrl" in back.body) == ("builtin", False)
+    assert (await school.call("POST", f"{path}/start", teacher)).status == 200
+    for late in (LINK, {"lessonId": await live_lesson()}):
+        refused = await change(**late)
+        assert (refused.status, refused.code) == (409, "wrong_state"), late
 
 
 async def test_a_class_stands_in_the_calendar_at_its_hour_in_its_zone(school: School) -> None:

@@ -48,15 +48,6 @@ async def test_what_is_no_answer_lets_nothing_pass(tmp_path: Path, said: bytes) 
     server.close()
 
 
-async def _settled(school: School, owner: Any, upload: str) -> Any:
-    for _ in range(200):
-        state = (await school.call("GET", f"/api/uploads/{upload}", owner)).body
-        if state["status"] != "processing":
-            return state
-        await asyncio.sleep(0.1)
-    raise AssertionError("the file was never looked at")
-
-
 async def _kept(school: School, owner: Any) -> list[int]:
     """Return the sizes of what the store keeps, once what failed was swept out."""
     async with school.store() as store:
@@ -85,14 +76,14 @@ async def test_only_what_was_looked_at_is_served(tmp_path: Path) -> None:
                 early = await school.call("GET", f"/api/lessons/{lesson}/file", owner)
                 assert (early.status, early.code) == (409, "no_content")
                 async with clamd(path) as looked_at:  # it was away until now: the file waited
-                    assert (await _settled(school, owner, waiting["id"]))["status"] == "ready"
+                    assert (await school.settled(owner, waiting["id"]))["status"] == "ready"
                     assert (await school.call("GET", f"/api/lessons/{lesson}/file", owner)).status == 200
                     for data, reason in (
                         (PDF + EICAR, "infected"),
                         (PDF + bytes(LARGEST), "too_large_to_scan"),
                     ):
                         bad = await upload_as_a_browser(school, owner, "bad.pdf", data)
-                        state = await _settled(school, owner, bad["id"])
+                        state = await school.settled(owner, bad["id"])
                         assert (state["status"], state["failure"]) == ("failed", reason)
                     assert looked_at[:2] == [len(PDF), len(PDF + EICAR)]
                 assert await _kept(school, owner) == [len(PDF)]

@@ -264,6 +264,13 @@ async def test_media_finds_a_new_path_by_ice_restart(school: School, open_page: 
         assert after["decoded"] - before["decoded"] > 30, "the same connection goes on"
 
 
+PROTOCOLS = """async () => {
+  const found = [];
+  (await window.liveserverClass.stats()).forEach((one) => {
+    if (one.type === 'remote-candidate') found.push(one.protocol);
+  });
+  return found;
+}"""
 WITHOUT_UDP = """
   const set = RTCPeerConnection.prototype.setRemoteDescription;
   RTCPeerConnection.prototype.setRemoteDescription = function (description) {
@@ -288,15 +295,7 @@ async def test_media_comes_over_tcp_where_udp_does_not(school: School, open_page
     await asyncio.sleep(4)
     after = (await _figures(student))["video"]
     assert after["decoded"] - before["decoded"] > 50
-    protocols = await student.evaluate(
-        """async () => {
-          const found = [];
-          (await window.liveserverClass.stats()).forEach((one) => {
-            if (one.type === 'remote-candidate') found.push(one.protocol);
-          });
-          return found;
-        }"""
-    )
+    protocols = await student.evaluate(PROTOCOLS)
     assert set(protocols) == {"tcp"}
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.browser import firefox
 from tests.browser.conftest import OpenPage
 from tests.browser.firefox import Firefox, FirefoxPage
-from tests.browser.test_class import WITHOUT_UDP
+from tests.browser.test_class import PROTOCOLS, WITHOUT_UDP
 from tests.builders import Person, School
 from tests.product import PASSWORD, Product
 
@@ -132,13 +132,5 @@ async def test_firefox_goes_over_tcp_where_udp_does_not(school: School, fox: Fir
     before = await page.evaluate(_DECODED)
     await asyncio.sleep(4)
     assert await page.evaluate(_DECODED) - before > 40
-    protocols = await page.evaluate(
-        """async () => {
-          const found = [];
-          (await window.liveserverClass.stats()).forEach((one) => {
-            if (one.type === 'remote-candidate') found.push(one.protocol);
-          });
-          return found;
-        }"""
-    )
+    protocols = await page.evaluate(PROTOCOLS)
     assert set(protocols) == {"tcp"}

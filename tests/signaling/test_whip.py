@@ -26,6 +26,17 @@ async def _key(school: School, who: Person, session: str) -> Any:
     return made.body
 
 
+async def _ask(school: School, peer: RTCPeerConnection, path: str, key: str, process: int) -> Answer:
+    """Offer what the peer has, and take the answer if it is one."""
+    await peer.setLocalDescription(await peer.createOffer())
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/sdp"}
+    sdp = peer.localDescription.sdp
+    answer = await school.call("POST", path, process=process, headers=headers, data=sdp)
+    if answer.status == 201:
+        await peer.setRemoteDescription(RTCSessionDescription(answer.body, "answer"))
+    return answer
+
+
 @asynccontextmanager
 async def _encoder(
     school: School, session: str, key: str, *, codec: str = "H264", query: str = "", process: int = 0
@@ -36,17 +47,8 @@ async def _encoder(
     picture = peer.addTransceiver(VideoStreamTrack(), direction="sendonly")
     codecs = RTCRtpSender.getCapabilities("video").codecs
     picture.setCodecPreferences([one for one in codecs if one.mimeType == f"video/{codec}"])
-    await peer.setLocalDescription(await peer.createOffer())
     try:
-        answer = await school.call(
-            "POST",
-            f"/whip/{session}{query}",
-            process=process,
-            headers={"Authorization": f"Bearer {key}", "Content-Type": "application/sdp"},
-            data=peer.localDescription.sdp,
-        )
-        if answer.status == 201:
-            await peer.setRemoteDescription(RTCSessionDescription(answer.body, "answer"))
+        answer = await _ask(school, peer, f"/whip/{session}{query}", key, process)
         yield answer, peer
     finally:
         await peer.close()
@@ -262,17 +264,8 @@ async def _player(
     peer.on("track", lambda track: pumps.append(asyncio.ensure_future(pump(track))))
     peer.addTransceiver("audio", direction="recvonly")
     peer.addTransceiver("video", direction="recvonly")
-    await peer.setLocalDescription(await peer.createOffer())
     try:
-        answer = await school.call(
-            "POST",
-            f"/whep/{session}",
-            process=process,
-            headers={"Authorization": f"Bearer {key}", "Content-Type": "application/sdp"},
-            data=peer.localDescription.sdp,
-        )
-        if answer.status == 201:
-            await peer.setRemoteDescription(RTCSessionDescription(answer.body, "answer"))
+        answer = await _ask(school, peer, f"/whep/{session}", key, process)
         yield answer, peer, frames
     finally:
         await peer.close()

@@ -3156,10 +3156,20 @@ export interface components {
              */
             maxStudents: number | null;
             /**
+             * Provider
+             * @default null
+             */
+            provider: ("builtin" | "link") | null;
+            /**
              * Externalurl
              * @default null
              */
             externalUrl: string | null;
+            /**
+             * Lessonid
+             * @default null
+             */
+            lessonId: string | null;
         };
         /** IceServer */
         IceServer: {
