@@ -77,14 +77,14 @@ async def test_all_of_a_planned_class_can_be_changed_and_little_of_a_running_one
     course = (await school.call("GET", path, teacher)).body["courseId"]
     section = (await school.call("GET", f"/api/instructor/courses/{course}", teacher)).body["sections"][0]
 
-    async def live_lesson() -> str:
-        wanted = {"startTime": "2031-01-01T10:00:00Z", "duration": 45, "maxStudents": 5}
+    async def live_lesson(hour: int) -> str:
+        wanted = {"title": "x", "duration": 45, "maxStudents": 5, "startTime": f"2031-01-01T{hour}:00:00Z"}
         return await school.lesson(teacher, section["id"], type="live", session=wanted)
 
     async def change(**facts: Any) -> Any:
         return await school.call("PATCH", path, teacher, json=facts)
 
-    lesson, file = await live_lesson(), section["lessons"][0]["id"]
+    lesson, file = await live_lesson(10), section["lessons"][0]["id"]
     for wrong in ({"provider": "link"}, {"lessonId": file}, {"lessonId": session}):
         assert (await change(**wrong)).status == 422, wrong
     moved = await change(**LINK, lessonId=lesson)
@@ -95,7 +95,7 @@ async def test_all_of_a_planned_class_can_be_changed_and_little_of_a_running_one
     back = await change(provider="builtin")
     assert (back.body["provider"], "externalUrl" in back.body) == ("builtin", False)
     assert (await school.call("POST", f"{path}/start", teacher)).status == 200
-    for late in (LINK, {"lessonId": await live_lesson()}):
+    for late in (LINK, {"lessonId": await live_lesson(12)}):
         refused = await change(**late)
         assert (refused.status, refused.code) == (409, "wrong_state"), late
 
