@@ -3,9 +3,9 @@
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+from media.participant import Participant
 from media.player import PlayerTransport
 from media.producer import Producer
 from media.programme import Programme, programme
@@ -30,38 +30,6 @@ class OlderEntrance(Exception):
 
 class FloorFull(Exception):
     """No place of the stage is left for this source."""
-
-
-@dataclass(slots=True, eq=False)
-class Participant:
-    """Somebody in the room. Closed by the room, with both connections."""
-
-    id: str
-    staff: bool
-    owner: object  # the control connection that answers for them
-    device: str
-    fence: int = 0
-    granted: set[str] = field(default_factory=set)
-    muted: set[str] = field(default_factory=set)
-    publish: PublishTransport | None = None
-    subscribe: SubscribeTransport | None = None
-    encoder: PublishTransport | None = None  # a program that sends for them, beside a page or without one
-    login: str = ""  # what the encoder came by
-    gone_at: float | None = None  # when their control connection was lost
-
-    def transports(self) -> list[Transport]:
-        return [t for t in (self.publish, self.subscribe, self.encoder) if t is not None]
-
-    def publishers(self) -> list[PublishTransport]:
-        return [t for t in (self.publish, self.encoder) if t is not None]
-
-    def producers(self) -> list[Producer]:
-        return [one for transport in self.publishers() for one in transport.producers.values()]
-
-    def silent_for(self, now: float) -> float | None:
-        """Return the seconds since the last packet of theirs, or None without a connection."""
-        times = [t.silent_for(now) for t in self.transports() if t.connected]
-        return min(times) if times else None
 
 
 class Room:

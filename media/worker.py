@@ -17,7 +17,8 @@ import uvloop
 from media.control import pack, read
 from media.dtls import Certificate
 from media.mux import Mux
-from media.room import SOURCES, FloorFull, OlderEntrance, Participant, Room
+from media.participant import Participant
+from media.room import SOURCES, FloorFull, OlderEntrance, Room
 from media.sdp import SdpError, candidates
 from media.srtp import Protector, Unprotector
 from media.tcp import TcpListener
