@@ -20,6 +20,7 @@ from liveserver.errors import (
     Invalid,
     MediaUnavailable,
     NotFound,
+    SessionCancelled,
     TooMany,
     Unauthenticated,
 )
@@ -68,8 +69,8 @@ class ProgramDoor:
         figures = await self._services.seats.figures_of(session, login.user.id)
         # Their page may be in the class; in no other way does anybody send without a seat of their own.
         entered = None if figures.mine is SeatState.SEATED else await self._enter(login, session, ENCODER)
-        worker = await self._rooms.worker(room)
         try:
+            worker = await self._rooms.worker(room)
             answer = await asked(worker.encode(room, name, offer, picture=picture, login=str(login.family)))
         except BaseException as error:
             if entered is not None:
@@ -95,8 +96,8 @@ class ProgramDoor:
         picture, offer = _picture(request), await _offer(request)
         room, name = str(session.id), str(login.user.id)
         member = await self._enter(login, session, PLAYER)
-        worker = await self._rooms.worker(room)
         try:
+            worker = await self._rooms.worker(room)
             answer = await asked(worker.play(room, name, offer, picture=picture))
             self._require(member)
         except BaseException:
@@ -128,9 +129,7 @@ class ProgramDoor:
         )
 
     async def _opened(self, request: web.Request) -> tuple[Login, LiveSession]:
-        """Return whose key it is and the class, which runs. The address is a secret's neighbour: what is not
-        their class is not there.
-        """
+        """Return whose key it is, and its class, which runs. Raises as `Seats.live` does, and TooMany."""
         scheme, _, key = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
         if scheme.lower() != "bearer" or not key:
             raise Unauthenticated
@@ -150,7 +149,8 @@ class ProgramDoor:
         """Take the person's place in the class, by the same steps as a page."""
         conn_id = f"{device}-{secrets.token_hex(8)}"
         admission = await self._services.seats.join(login, session.id)
-        assert isinstance(admission, Admission)  # noqa: S101 - a class of ours, by `live`
+        if not isinstance(admission, Admission):
+            raise SessionCancelled(reason="link")  # it is held elsewhere by now
         entrance = await self._services.seats.confirm(admission.ticket, conn_id=conn_id, node=self._node)
         member = Member(
             sid=conn_id,
