@@ -203,7 +203,8 @@ async def _content(conn: Connection, instructor: User, kind: LessonType, key: st
     if upload.purpose.value != kind.value:
         raise Invalid(("contentUrl", "wrong_type"))
     if not await uploads.take_into_use(conn, upload.id):
-        raise Invalid(("contentUrl", upload.status))
+        current = await uploads.by_id(conn, upload.id) or upload  # it may have failed since it was read
+        raise Invalid(("contentUrl", current.status))
     return upload
 
 
