@@ -1,9 +1,10 @@
 """How a class looks over bad links: a real browser behind a relay that loses and delays, the same each time.
 
-    python -m bench.links [--seconds 60] [loss] [slow] [join]
+    python -m bench.links [--seconds 60] [loss] [slow] [thin] [join]
 
 loss    5 % lost both ways, 50 ms late, up to 20 ms of jitter: share of frozen time and of concealed sound
 slow    one viewer of two is cut to 300 kb/s for a while: how soon it is steady, back, and what the other lost
+thin    a link that stays at 300 kb/s: how many of the pictures sent are seen; looking for more may cost few
 join    thirty times into a running class: from the answer of `join` to the first decoded frame
 """
 
@@ -41,6 +42,13 @@ _SEEN = """async () => {
   });
   return seen;
 }"""
+_ENCODED = """async () => {
+  const encoded = {};
+  (await window.liveserverClass.media.publisher.pc.getStats()).forEach((one) => {
+    if (one.type === 'outbound-rtp' && one.rid) encoded[one.rid] = one.framesEncoded;
+  });
+  return encoded;
+}"""
 _FIRST_FRAME = """() => new Promise((done) => {
   const look = () => {
     const video = document.querySelector('figure video');
@@ -54,8 +62,11 @@ _FIRST_FRAME = """() => new Promise((done) => {
 class Class:
     """A running class with a teacher's camera and microphone, and students to come."""
 
-    def __init__(self, school: School, browser: Browser, session: str, students: list[Person]) -> None:
-        self.school, self.browser, self.session, self.students = school, browser, session, students
+    def __init__(
+        self, school: School, browser: Browser, session: str, desk: Page, students: list[Person]
+    ) -> None:
+        self.school, self.browser, self.session = school, browser, session
+        self.desk, self.students = desk, students
 
     async def page(self, who: Person) -> Page:
         return await signed_in(self.browser, self.school.product, who.email)
@@ -81,8 +92,9 @@ async def held_class(students: int) -> AsyncIterator[Class]:
             course = await school.course(teacher)
             await school.enroll(people, course)
             session = await school.session(teacher, course, seats=students)
-            held = Class(school, browser, session, people)
-            await held.enter(await held.page(teacher), "Enter the class")
+            desk = await signed_in(browser, product, teacher.email)
+            held = Class(school, browser, session, desk, people)
+            await held.enter(desk, "Enter the class")
             yield held
             await school.close()
             await browser.close()
@@ -147,6 +159,30 @@ async def slow(_seconds: float) -> dict[str, Any]:
     }
 
 
+async def thin(seconds: float) -> dict[str, Any]:
+    async with held_class(1) as held:
+        page = await held.page(held.students[0])
+        async with relayed(page, held.school.product) as relay:
+            await held.enter(page)
+            await _height(page, 720, 30)
+            relay.down.rate = 300_000
+            await _height(page, 180, 15)
+            dropped = relay.dropped
+            before, sent_before = await page.evaluate(_SEEN), await held.desk.evaluate(_ENCODED)
+            await asyncio.sleep(seconds)
+            after, sent = await page.evaluate(_SEEN), await held.desk.evaluate(_ENCODED)
+    heard = after["samples"] - before["samples"]
+    return {
+        "seen, % of the pictures sent": 100
+        * (after["decoded"] - before["decoded"])
+        / (sent["q"] - sent_before["q"]),
+        "frozen, s": after["frozen"] - before["frozen"],
+        "sound concealed, %": 100 * (after["concealed"] - before["concealed"]) / heard,
+        "packets the link dropped": relay.dropped - dropped,
+        "height, pixels": after["height"],
+    }
+
+
 async def join(_seconds: float) -> dict[str, Any]:
     times = []
     async with held_class(30) as held:
@@ -172,7 +208,7 @@ async def join(_seconds: float) -> dict[str, Any]:
     }
 
 
-BENCHES = {"loss": loss, "slow": slow, "join": join}
+BENCHES = {"loss": loss, "slow": slow, "thin": thin, "join": join}
 
 
 def main() -> None:

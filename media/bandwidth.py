@@ -3,16 +3,22 @@
 Browsers tell their own estimate (REMB), which falls when the link is too full, but climbs no further than
 half above what arrives. So a fall is believed when a second or loss confirms it (one alone may be a busy
 browser), a standstill is not: room above what is sent is found by sending more for a moment (a probe), of
-what the viewer has already, and seeing whether anything suffers. Loss is counted for those who tell nothing.
+what the viewer has already, and seeing whether anything suffers. It rises, so that a link that carries less
+says so before its queue is full. Loss is counted for those who tell nothing.
 """
+
+from dataclasses import dataclass
 
 START = 1_000_000.0
 LEAST, MOST = 64_000.0, 12_000_000.0
 _FALL = 0.97  # a REMB below so much of the one before is a fall
 _CONFIRMED_WITHIN = 2.0  # seconds between two falls that are one story
 _OVERLOADED = 2.0  # seconds for which a link that suffered is in a hurry
+_SETTLES = 1.6  # seconds in which reports still tell of what was answered already
 _LOSS_BAD, _LOSS_FINE = 0.10, 0.03
-_PROBE_SECONDS = 1.2
+_PROBE_SECONDS, _RISE_SECONDS = 1.5, 1.0  # of a probe; in how many of them it comes to its rate
+_PROBE_LOSS, _PROBE_LOST = 0.05, 4  # of its packets, and how many at least, for a probe to be too much
+_TYPICAL_PACKET = 8_000.0  # bits
 _PATIENCE, _LONGEST_PATIENCE = 3.0, 10.0  # seconds between two probes; each that fails doubles it
 _WELL_USED, _GROWTH = 0.75, 1.05  # once a second
 _FIRST_PROBE = 1.0  # seconds after the first packets
@@ -20,6 +26,25 @@ _MARGIN = 1.08  # probed above what is wanted
 _REST, _LONGEST_REST = 2.0, 60.0  # seconds without any picture ...
 _LONGER = 3  # ... and how much longer each is that follows on another
 _TRIAL = 4.0  # seconds a picture has to be carried, for the rests before it to be forgotten
+
+
+@dataclass(slots=True)
+class _Probe:
+    began_at: float
+    begins_with: float
+    rate: float  # what it is about
+    asked_again: int = 0
+
+    def rate_at(self, now: float) -> float:
+        risen = min(1.0, (now - self.began_at) / _RISE_SECONDS)
+        return self.begins_with + risen * (self.rate - self.begins_with)
+
+    def is_over(self, now: float) -> bool:
+        return now - self.began_at >= _PROBE_SECONDS
+
+    def is_too_much(self, now: float) -> bool:
+        packets = self.rate * (now - self.began_at) / _TYPICAL_PACKET
+        return self.asked_again >= max(_PROBE_LOST, _PROBE_LOSS * packets)
 
 
 class Bandwidth:
@@ -30,7 +55,8 @@ class Bandwidth:
         self.loss = 0.0
         self.remb = 0.0
         self.sent = 0.0
-        self._probe: tuple[float, float] | None = None  # the rate, and when it ends
+        self._probe: _Probe | None = None
+        self._probe_failed_at = float("-inf")
         self._patience = _PATIENCE
         self._fell_at = float("-inf")
         self._grown_at = float("-inf")
@@ -40,13 +66,24 @@ class Bandwidth:
         self._rested_until = float("-inf")
 
     @property
-    def probing(self) -> float:
+    def is_probing(self) -> bool:
+        return self._probe is not None
+
+    def probe_rate(self, now: float) -> float:
         """Return the rate to be sent by a probe that runs, or 0."""
-        return self._probe[0] if self._probe is not None else 0.0
+        return self._probe.rate_at(now) if self._probe is not None else 0.0
 
     def is_overloaded(self, now: float) -> bool:
         """Say whether the link has just turned out to carry less than it is sent."""
         return now - self._suffered_at < _OVERLOADED
+
+    def is_full(self, now: float) -> bool:
+        """Say whether more than the media itself would not fit: overloaded, or a probe has just said so."""
+        return self.is_overloaded(now) or now - self._probe_failed_at < _OVERLOADED
+
+    def settles(self, now: float) -> bool:
+        """Say whether what is reported now still tells of what was answered already."""
+        return now - max(self._suffered_at, self._probe_failed_at) < _SETTLES
 
     def rests(self, now: float) -> bool:
         """Say whether no picture is to be tried: the link has just turned out to carry none."""
@@ -72,29 +109,38 @@ class Bandwidth:
         self.sent = rate
 
     def on_remb(self, remb: float, now: float) -> None:
-        if remb < _FALL * self.remb and remb < max(self.sent, self.probing):
+        if remb < _FALL * self.remb and remb < max(self.sent, self.probe_rate(now)):
             confirmed = now - self._fell_at < _CONFIRMED_WITHIN or self.loss > _LOSS_FINE
             self._fell_at = now
-            if confirmed or self._probe is not None:
+            if self._probe is not None or (confirmed and now - self._probe_failed_at > _SETTLES):
                 self._suffered(remb, now)
         self.remb = remb
+
+    def on_nack(self, packets: int, now: float) -> None:
+        """Note how many packets the viewer asks for again: the first sign of a queue that is full."""
+        if self._probe is None:
+            return
+        self._probe.asked_again += packets
+        if self._probe.is_too_much(now):
+            self._suffered(self.sent, now)
 
     def on_loss(self, fraction: float, now: float) -> None:
         """Note which part of what was sent did not arrive, of 1."""
         self.loss = (self.loss + fraction) / 2
         if fraction > _LOSS_FINE and (self.loss > _LOSS_BAD or self.on_trial(now)):
-            sending = self.probing or min(self.budget, self.sent or self.budget)
+            sending = self.probe_rate(now) or min(self.budget, self.sent or self.budget)
             self._suffered(sending * (1 - self.loss / 2), now)
 
     def _suffered(self, carried: float, now: float) -> None:
         """It was too much; a probe that was is forgotten, and the next is longer in coming."""
         if self._probe is not None:
             # What was sent besides it may well be carried: what did not fit is the probe.
-            self._probe = None
+            self._probe, self._probe_failed_at = None, now
             self._patience = min(_LONGEST_PATIENCE, 2 * self._patience)
             carried = max(carried, self.sent)
         else:
             self._suffered_at = now
+        self.loss = min(self.loss, _LOSS_FINE)
         self.budget = max(LEAST, min(self.budget, carried))
         self._next_probe = now + self._patience
 
@@ -104,23 +150,24 @@ class Bandwidth:
         calm = now - self._suffered_at > _PATIENCE and now - self._grown_at >= 1.0
         if used and calm:
             self._grown_at = now
-            self.budget = min(MOST, self.budget * _GROWTH)
+            self.budget = min(MOST, max(self.sent, self.budget * _GROWTH))
 
     def tick(self, now: float, step: float | None) -> None:
         """Begin and end probes; `step` is the rate that would be worth having."""
         if self._next_probe is None:
             self._next_probe = now + _FIRST_PROBE
         if self._probe is not None:
-            rate, ends = self._probe
-            if now < ends:
+            probe = self._probe
+            if not probe.is_over(now):
                 return
             self._probe = None
             if self.loss <= _LOSS_FINE:
-                self.budget = min(MOST, max(self.budget, rate))
+                self.budget = min(MOST, max(self.budget, probe.rate))
                 self._patience = _PATIENCE
                 self._next_probe = now
             else:
                 self._next_probe = now + self._patience
         self._grow(now)
-        if step is not None and now >= self._next_probe and step > self.budget and self.loss <= _LOSS_FINE:
-            self._probe = (min(MOST, step * _MARGIN), now + _PROBE_SECONDS)
+        may = now >= self._next_probe and self.loss <= _LOSS_FINE and not self.on_trial(now)
+        if step is not None and step > self.budget and may:
+            self._probe = _Probe(now, self.sent, min(MOST, step * _MARGIN))

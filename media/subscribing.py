@@ -71,7 +71,9 @@ class SubscribeTransport(Transport):
         self._nacked = 0
         self._resent = 0  # bytes in this second
         self._keyframes = 0
-        self._lost: list[float] = []
+        self._lost: list[float] = []  # of pictures, as reported in this second
+        self._lost_sound: list[float] = []
+        self._sees = False  # some picture is sent to them
         self._probed_at: float | None = None
         self._ticks = 0
 
@@ -125,9 +127,10 @@ class SubscribeTransport(Transport):
             self._views[picture.slot.place.ssrc].stop()
         link, sound = self.bandwidth, self._programme.sound
         found = self._allocate(theirs, now)
+        self._sees = found.rate > 0
         link.on_sent(sound + found.rate)
         link.tick(now, found.step + sound if found.step is not None else None)
-        if link.probing:
+        if link.is_probing:
             self._on_probe(self)
         hurry = link.is_overloaded(now)
         carries_more = link.budget > _WITH_OLDER * sound
@@ -261,14 +264,16 @@ class SubscribeTransport(Transport):
                 self.aim()  # too much already: not only with the next second
         elif isinstance(report, rtcp.ReportBlock):
             view = self._views.get(report.ssrc)
-            if view is not None:
-                self._lost.append(report.fraction / 256)
+            if view is not None and not self.bandwidth.settles(time.monotonic()):
+                lost = self._lost if view.slot.place.kind == "video" else self._lost_sound
+                lost.append(report.fraction / 256)
 
     def _resend(self, nack: rtcp.Nack) -> None:
         view = self._views.get(nack.media_ssrc)
         if view is None:
             return
         now = time.monotonic()
+        self.bandwidth.on_nack(len(nack.sequences), now)
         for sequence in nack.sequences:
             self._nacked += 1
             if self._nacked > _NACKED_PER_SECOND:
@@ -281,7 +286,7 @@ class SubscribeTransport(Transport):
 
     def _may_resend(self, now: float) -> float:
         """Return how many bytes may be sent again in a second: few over a link that is full."""
-        share = _RESENT_FULL if self.bandwidth.is_overloaded(now) else _RESENT
+        share = _RESENT_FULL if self.bandwidth.is_full(now) else _RESENT
         return max(_RESENT_LEAST, share * self.bandwidth.budget / 8)
 
     def _wrap(self, view: View, packet: bytes, sequence: int) -> bytes:
@@ -320,12 +325,15 @@ class SubscribeTransport(Transport):
         self._nacked = self._keyframes = self._resent = 0
         if not self.connected:
             return
-        if self._lost:
-            self.bandwidth.on_loss(max(self._lost), now)
-            self._lost.clear()
+        # Sound is reported on rarely, and tells of long ago: it counts when there is no picture to tell.
+        lost = self._lost or ([] if self._sees else self._lost_sound)
+        if lost:
+            self.bandwidth.on_loss(max(lost), now)
             lossy = self.bandwidth.loss > (_LOSSY_UNTIL if self._is_lossy else _LOSSY_FROM)
             if lossy != self._is_lossy:
                 self._is_lossy, self._settled = lossy, None
+        self._lost.clear()
+        self._lost_sound.clear()
         self.aim()
         self._ticks += 1
         if self._ticks < _YOUNG or self._ticks % 2:
@@ -341,7 +349,7 @@ class SubscribeTransport(Transport):
 
     def probe(self, now: float) -> bool:
         """Every 20 ms: send a probe's part, of packets the viewer was sent before; say whether it goes on."""
-        rate = self.bandwidth.probing
+        rate = self.bandwidth.probe_rate(now)
         if not rate or not self.connected:
             self._probed_at = None
             return False

@@ -92,10 +92,10 @@ def test_a_probe_that_does_not_fit_costs_nothing_but_patience() -> None:
     link.on_sent(200_000)
     while now < 60:
         now += 0.1
-        was = link.probing
+        was = link.is_probing
         link.tick(now, 450_000)
-        probes += bool(link.probing and not was)
-        link.on_remb(290_000 if link.probing else 320_000, now)
+        probes += bool(link.is_probing and not was)
+        link.on_remb(290_000 if link.probe_rate(now) > 300_000 else 320_000, now)
     assert 5 <= probes <= 9, "the longest wait between two is ten seconds"
     assert 200_000 <= link.budget <= 330_000
 
