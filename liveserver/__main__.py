@@ -100,6 +100,8 @@ def _media(settings: Settings, arguments: argparse.Namespace) -> int:
             tcp_port=media.tcp_port + arguments.index if media.tcp_port else 0,
             public_address=media.public_address,
             control=running.control_socket(arguments.index),
+            others=[running.control_socket(n) for n in range(running.workers) if n != arguments.index],
+            most_viewers=media.viewers_per_worker,
         )
     )
     return 0

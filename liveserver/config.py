@@ -91,6 +91,7 @@ class Media(Section):
     turn_urls: list[Annotated[str, Field(pattern=r"^turns?:[^\s@]+$")]] = []
     turn_secret: str = Field(default="", repr=False)
     workers: Annotated[int, Field(ge=0, le=256)] = 0
+    viewers_per_worker: Annotated[int, Field(ge=1, le=10_000)] = 300
 
     @model_validator(mode="after")
     def _relays_are_complete(self) -> Self:

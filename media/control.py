@@ -9,7 +9,8 @@ worker is on another host: to come).
 
 Methods: attach, detach, publish, encode, stop_encoding, play, stop_playing, subscribe, answer, view, grant,
 revoke, mute, close_room, viewing, slots, occupants, encoders, stats. Events: slots, transport, quality,
-layers, speakers. Sources are camera, microphone, screen; a slot is a place of the stage.
+layers, speakers. Sources are camera, microphone, screen; a slot is a place of the stage. Workers ask each
+other for mirror and show, too (media/spill.py), and tell each other feedback.
 """
 
 import asyncio
@@ -140,6 +141,21 @@ class WorkerClient:
             raise WorkerGone from error
         finally:
             self._waiting.pop(number, None)
+
+    # Of other workers
+
+    async def mirror(self, room: str) -> int:
+        """Have a room of ours shown there as well; return the number its media is to be sent under."""
+        number: int = await self._call("mirror", room=room)
+        return number
+
+    def show(self, room: str, places: Sequence[Mapping[str, Any]], speaking: Sequence[str]) -> None:
+        """Say what stands on the stage of a mirrored room, without waiting (media/mirror.py)."""
+        if self._writer is not None:
+            arguments = {"room": room, "places": list(places), "speaking": list(speaking)}
+            self._writer.write(pack([next(self._ids), "show", arguments]))
+
+    # Of the web processes
 
     async def attach(
         self,

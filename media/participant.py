@@ -8,6 +8,16 @@ from media.subscribing import SubscribeTransport
 from media.transport import Transport
 
 
+@dataclass(slots=True)
+class Elsewhere:
+    """Where somebody watches who watches at another worker: its index among the others, and the id of the
+    connection there, None when there is none now.
+    """
+
+    index: int
+    connection: int | None = None
+
+
 @dataclass(slots=True, eq=False)
 class Participant:
     """Somebody in the room. Closed by the room, with both connections."""
@@ -21,6 +31,7 @@ class Participant:
     muted: set[str] = field(default_factory=set)
     publish: PublishTransport | None = None
     subscribe: SubscribeTransport | None = None
+    elsewhere: Elsewhere | None = None
     encoder: PublishTransport | None = None  # a program that sends for them, beside a page or without one
     login: str = ""  # what the encoder came by
     gone_at: float | None = None  # when their control connection was lost
@@ -33,6 +44,13 @@ class Participant:
 
     def producers(self) -> list[Producer]:
         return [one for transport in self.publishers() for one in transport.producers.values()]
+
+    @property
+    def watches_on(self) -> int | None:
+        """Return the id of the connection they watch on, here or elsewhere."""
+        if self.subscribe is not None:
+            return self.subscribe.id
+        return self.elsewhere.connection if self.elsewhere is not None else None
 
     def silent_for(self, now: float) -> float | None:
         """Return the seconds since the last packet of theirs, or None without a connection."""

@@ -1,11 +1,13 @@
 """Who hears whom in one class: participants, their connections, the places of the stage."""
 
 import itertools
+import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from media.participant import Participant
+from media.pipe import Pipe
 from media.player import PlayerTransport
 from media.producer import Producer
 from media.programme import Programme, programme
@@ -19,7 +21,7 @@ from media.viewing import Viewing
 
 SOURCES = ("camera", "microphone", "screen")
 _SECONDS_BETWEEN_LEVELS = 0.3
-_ids = itertools.count(1)
+_ids = itertools.count(secrets.randbelow(1 << 19) << 20)  # no two workers name two connections alike
 
 Tell = Callable[[str, dict[str, Any]], None]  # an event's name and facts
 
@@ -38,10 +40,12 @@ class Room:
     def __init__(self, wiring: Wiring, tell: Tell) -> None:
         self.participants: dict[str, Participant] = {}
         self.viewing = Viewing()
+        self.pipes: dict[int, Pipe] = {}  # to other workers, by their index among the others
+        self.on_left: Callable[[Participant], None] = lambda _participant: None  # who watched elsewhere
         self._ticked_at = time.monotonic()
         self._wiring = wiring
         self._tell = tell
-        self._slots = [Slot(place, wiring.mux.sender) for place in stage()]
+        self.places = [Slot(place, wiring.mux.sender) for place in stage()]
         self._speakers = Speakers()
         self._speaking: list[str] = []
         self._heard_at = 0.0
@@ -97,7 +101,7 @@ class Room:
         self._disconnect(participant)
         if participant.encoder is not None:
             participant.encoder.close()
-        for slot in self._slots:
+        for slot in self.places:
             if slot.holder == participant_id:
                 slot.holder = None
         if not self.participants:
@@ -110,12 +114,25 @@ class Room:
             if transport is not None:
                 transport.close()
         participant.publish = participant.subscribe = None
+        self._leave_elsewhere(participant)
         self._announce()
+
+    def _leave_elsewhere(self, participant: Participant) -> None:
+        if participant.elsewhere is not None:
+            self.on_left(participant)
+            participant.elsewhere = None
+
+    def add_pipe(self, index: int, pipe: Pipe) -> None:
+        self.pipes[index] = pipe
+        pipe.show(self._speaking)
 
     def close(self) -> None:
         for participant_id in list(self.participants):
             self.detach(participant_id)
-        for slot in self._slots:
+        for pipe in self.pipes.values():
+            pipe.close()
+        self.pipes.clear()
+        for slot in self.places:
             slot.close()
 
     # The floor
@@ -132,7 +149,7 @@ class Room:
         """Take the floor back: nothing of it is forwarded from this call on."""
         participant.granted.discard(source)
         self._stop(participant, source)
-        for slot in self._slots:
+        for slot in self.places:
             if slot.holder == participant.id and slot.place.source == source:
                 slot.holder = None
         self._announce()
@@ -149,7 +166,7 @@ class Room:
     def _free_slot(self, participant: Participant, source: str) -> Slot:
         stages = ("instructor", "student") if participant.staff else ("student",)
         for wanted in stages:
-            for slot in self._slots:
+            for slot in self.places:
                 place = slot.place
                 if place.stage == wanted and place.source == source and slot.holder is None:
                     return slot
@@ -231,7 +248,7 @@ class Room:
     def _let_go(self, participant: Participant) -> None:
         """Leave the places on which staff have nothing; a student keeps theirs while they have the floor."""
         held = {producer.source for producer in participant.producers()}
-        for slot in self._slots:
+        for slot in self.places:
             if slot.holder == participant.id and participant.staff and slot.place.source not in held:
                 slot.holder = None
 
@@ -246,7 +263,7 @@ class Room:
             raise PublishRefused("invalid")
         if not participant.staff and source not in participant.granted:
             raise PublishRefused("not_on_stage")
-        for slot in self._slots:
+        for slot in self.places:
             if slot.holder == participant.id and slot.place.source == source:
                 return slot
         try:
@@ -260,6 +277,7 @@ class Room:
         """Return our offer of the stage: of a new connection, or with `restart` of the same one,
         its keys kept and its ICE renewed.
         """
+        self._leave_elsewhere(participant)
         if isinstance(participant.subscribe, PlayerTransport):
             restart = False
         if participant.subscribe is not None and not restart:
@@ -269,7 +287,7 @@ class Room:
                 self._wiring,
                 self._state_of(participant),
                 participant.id,
-                self._slots,
+                self.places,
                 on_ready=lambda: transport.aim(self._programme),
                 on_quality=lambda told: self._tell("quality", {"participant": participant.id, "slots": told}),
                 on_probe=lambda watcher: self._probed.update({watcher: None}),
@@ -286,7 +304,7 @@ class Room:
         Returns the answer and the connection's id. Raises SdpError.
         """
         offer = parse(sdp)
-        wanted = [one for one in self._slots if one.place.stage == "instructor"]
+        wanted = [one for one in self.places if one.place.stage == "instructor"]
         wanted.sort(key=lambda one: one.place.source != picture)
         transport = PlayerTransport(
             self._wiring,
@@ -304,6 +322,7 @@ class Room:
             raise
         if participant.subscribe is not None:
             participant.subscribe.close()
+        self._leave_elsewhere(participant)
         participant.subscribe = transport
         return answer, transport.id
 
@@ -353,7 +372,7 @@ class Room:
 
     def _aim(self) -> None:
         """The stage has changed: decide anew what each viewer is sent."""
-        self._programme = programme(self._slots, self._speaking, time.monotonic())
+        self._programme = programme(self.places, self._speaking, time.monotonic())
         for participant in self.participants.values():
             if participant.subscribe is not None:
                 participant.subscribe.aim(self._programme)
@@ -370,6 +389,8 @@ class Room:
             self._told = slots
             self._aim()
             self._tell("slots", {"slots": slots})
+        for pipe in self.pipes.values():
+            pipe.show(self._speaking)
 
     def slots(self) -> list[dict[str, Any]]:
         """Return who stands where; a place without a producer has no participant."""
@@ -382,14 +403,14 @@ class Room:
                 "participant": slot.holder if slot.producer is not None else None,
                 "paused": bool(slot.producer and slot.producer.paused),
             }
-            for slot in self._slots
+            for slot in self.places
         ]
 
     # Time
 
     def tick(self, now: float) -> None:
         """Once a second: reports, consent, what is sent to whom."""
-        self._programme = programme(self._slots, self._speaking, now)
+        self._programme = programme(self.places, self._speaking, now)
         seconds, self._ticked_at = now - self._ticked_at, now
         shows = bool(self._programme.pictures or self._programme.voices)
         for participant in list(self.participants.values()):
@@ -401,7 +422,9 @@ class Room:
                 if shows and watcher.connected and not participant.staff:
                     watched = min(seconds, now - watcher.connected_at)
                     self.viewing.note(watched, is_reduced=watcher.is_reduced, loss=watcher.loss)
-        for slot in self._slots:
+        for pipe in self.pipes.values():
+            pipe.tick()
+        for slot in self.places:
             if slot.producer is not None and len(slot.producer.layers) > 1:
                 self._rest(slot, slot.producer, now)
 
@@ -430,7 +453,7 @@ class Room:
 
     def _listen(self, now: float) -> None:
         levels: dict[str, int | None] = {}
-        for slot in self._slots:
+        for slot in self.places:
             producer = slot.producer
             if slot.place.kind == "audio" and slot.holder is not None and producer is not None:
                 levels[slot.holder] = None if producer.paused else producer.level
@@ -439,3 +462,5 @@ class Room:
         if speaking != self._speaking:
             self._speaking = speaking
             self._tell("speakers", {"speaking": speaking})
+            for pipe in self.pipes.values():
+                pipe.show(speaking)

@@ -3,10 +3,13 @@
 import asyncio
 import contextlib
 import gc
+import inspect
+import itertools
 import signal
 import socket
+import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +17,16 @@ from typing import Any
 import structlog
 import uvloop
 
-from media.control import pack, read
+from media.control import WorkerGone, WorkerRefused, pack, read
 from media.dtls import Certificate
+from media.mirror import Mirror
 from media.mux import Mux
 from media.participant import Participant
+from media.pipe import HEAD, Inlet
 from media.room import SOURCES, FloorFull, OlderEntrance, Room
+from media.rtcp import RtcpError
 from media.sdp import SdpError, candidates
+from media.spill import Spill, pipe_path
 from media.srtp import Protector, Unprotector
 from media.tcp import TcpListener
 from media.transport import NewPeerCertificate, Wiring
@@ -41,12 +48,15 @@ class WorkerSettings:
     tcp_port: int
     public_address: str
     control: Path
+    others: Sequence[Path] = ()  # the control sockets of the host's other workers
+    most_viewers: int = 300  # of one room, before others are asked to carry some
 
 
 class Refused(Exception):
     def __init__(self, code: str, sentence: str) -> None:
         super().__init__(sentence)
         self.code = code
+        self.sentence = sentence
 
 
 class Worker:
@@ -58,11 +68,20 @@ class Worker:
         self._owners: set[asyncio.StreamWriter] = set()
         self._ticks = self._late_ticks = 0
         self._worst_tick = 0.0
+        self._numbers = itertools.count(1)
+        self._mirrors: dict[int, Mirror] = {}  # by number
+        self._asking: set[asyncio.Task[None]] = set()
         host = settings.host or _bound(settings.public_address)
         self._mux = Mux(host, settings.udp_port)
         self._tcp = TcpListener(self._mux)
         self._host = host
         self._wiring: Wiring | None = None
+        self._spill = Spill(
+            settings.others,
+            settings.most_viewers,
+            self._rooms,
+            lambda room, name, facts: self._tell(room)(name, facts),
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
@@ -80,6 +99,9 @@ class Worker:
         self._settings.control.unlink(missing_ok=True)
         server = await asyncio.start_unix_server(self._serve, str(self._settings.control))
         self._settings.control.chmod(0o600)
+        inlet = Inlet(pipe_path(self._settings.control), self._piped)
+        inlet.start(loop)
+        self._spill.start()
         # What lives from here on is the rooms; the rest is never garbage.
         gc.collect()
         gc.freeze()
@@ -91,9 +113,13 @@ class Worker:
         finally:
             ticking.cancel()
             server.close()
+            inlet.close(loop)
             for room in self._rooms.values():
                 room.close()
             await asyncio.sleep(0.05)  # let the goodbyes leave
+            self._spill.close()
+            for owner in self._owners:
+                owner.close()
             await self._tcp.close()
             self._mux.close(loop)
 
@@ -116,18 +142,19 @@ class Worker:
                 try:
                     room.tick_fast(now)
                     if second:
-                        self._every_second(name, room, now)
+                        self._every_second(room, now)
                 except Exception:  # one room's bug must not stop the clock of the others
                     _log.exception("media.tick_failed", room=name)
 
-    def _every_second(self, name: str, room: Room, now: float) -> None:
+    def _every_second(self, room: Room, now: float) -> None:
         room.tick(now)
+        self._spill.tidy(room, now)
         for participant in list(room.participants.values()):
             if participant.gone_at and now - participant.gone_at > _SECONDS_ORPHANED:
                 room.detach(participant.id)
-        if not room.participants and now - room.empty_since > _SECONDS_EMPTY:
-            room.close()
-            del self._rooms[name]
+        is_ours = not isinstance(room, Mirror)  # a mirror is ended by whose room it is
+        if is_ours and not room.participants and now - room.empty_since > _SECONDS_EMPTY:
+            self._end(room)
 
     # Control
 
@@ -137,11 +164,19 @@ class Worker:
             with contextlib.suppress(asyncio.IncompleteReadError, OSError, ValueError):
                 while True:
                     number, method, arguments = await read(reader)
-                    writer.write(pack(self._answer(number, method, arguments, writer)))
+                    answer = self._answer(number, method, arguments, writer)
+                    if isinstance(answer, Awaitable):
+                        task = asyncio.create_task(self._answer_later(number, method, answer, writer))
+                        self._asking.add(task)
+                        task.add_done_callback(self._asking.discard)
+                    else:
+                        writer.write(pack(answer))
                     await writer.drain()
         finally:
             self._owners.discard(writer)
             writer.close()
+            for mirror in [one for one in self._mirrors.values() if one.owner is writer]:
+                self._end(mirror)
             for room in self._rooms.values():
                 for participant in room.participants.values():
                     if participant.owner is writer:
@@ -149,25 +184,25 @@ class Worker:
 
     def _answer(
         self, number: int, method: str, arguments: dict[str, Any], owner: asyncio.StreamWriter
-    ) -> list[Any]:
+    ) -> list[Any] | Awaitable[Any]:
+        """Do what is asked; what another worker is asked for is to be waited for."""
         call: Callable[..., Any] | None = _METHODS.get(method)
         if call is None:
             return [number, False, "invalid", f"there is no method {method}"]
         try:
-            return [number, True, call(self, owner, **arguments)]
-        except Refused as refusal:
-            return [number, False, refusal.code, str(refusal)]
-        except SdpError as error:
-            return [number, False, "bad_sdp", str(error)]
-        except NewPeerCertificate:
-            return [number, False, "bad_sdp", "the certificate changed: open a new connection"]
-        except OlderEntrance:
-            return [number, False, "superseded", "they have entered again since"]
-        except FloorFull as error:
-            return [number, False, "floor_full", f"no place is left for {error}"]
-        except Exception:
-            _log.exception("media.internal", method=method)
-            return [number, False, "internal", "a bug in the worker"]
+            result = call(self, owner, **arguments)
+        except Exception as error:
+            return [number, False, *_refusal(error, method)]
+        return result if inspect.isawaitable(result) else [number, True, result]
+
+    async def _answer_later(
+        self, number: int, method: str, result: Awaitable[Any], writer: asyncio.StreamWriter
+    ) -> None:
+        try:
+            answer = [number, True, await result]
+        except Exception as error:
+            answer = [number, False, *_refusal(error, method)]
+        writer.write(pack(answer))
 
     def _tell(self, room: str) -> Callable[[str, dict[str, Any]], None]:
         def tell(name: str, facts: dict[str, Any]) -> None:
@@ -177,11 +212,64 @@ class Worker:
 
         return tell
 
-    def _room(self, name: str) -> Room:
+    def _room(self, name: str, owner: object = None) -> Room:
+        """Return a room, a new one if need be: a mirror is its own worker's, for others it is none."""
+        found = self._rooms.get(name)
+        if isinstance(found, Mirror) and owner is not found.owner:
+            self._end(found)
+            found = None
+        if found is None:
+            assert self._wiring is not None  # noqa: S101 - set before the control socket opens
+            found = self._rooms[name] = Room(self._wiring, self._tell(name))
+        return found
+
+    # Rooms of other workers
+
+    def mirror(self, owner: asyncio.StreamWriter, *, room: str) -> int:
+        found = self._rooms.get(room)
+        if isinstance(found, Mirror) and found.owner is owner:
+            return found.number
+        if found is not None and not isinstance(found, Mirror) and found.participants:
+            raise Refused("invalid", "the room is ours")
+        if found is not None:
+            self._end(found)
         assert self._wiring is not None  # noqa: S101 - set before the control socket opens
-        if name not in self._rooms:
-            self._rooms[name] = Room(self._wiring, self._tell(name))
-        return self._rooms[name]
+
+        def tell(name: str, facts: dict[str, Any]) -> None:
+            owner.write(pack([0, name, {"room": room, **facts}]))
+
+        number = next(self._numbers) & 0xFFFF
+        mirror = Mirror(
+            self._wiring, tell, owner, number=number, ask=lambda data: tell("feedback", {"rtcp": data})
+        )
+        self._rooms[room] = self._mirrors[number] = mirror
+        return number
+
+    def show(
+        self, owner: object, *, room: str, places: Sequence[dict[str, Any]], speaking: list[str]
+    ) -> None:
+        found = self._rooms.get(room)
+        if isinstance(found, Mirror) and found.owner is owner:
+            found.show(places, speaking)
+
+    def _piped(self, message: bytes) -> None:
+        try:
+            number, mid, quality = HEAD.unpack_from(message)
+            mirror = self._mirrors.get(number)
+            if mirror is not None:
+                mirror.take(mid, quality, message[HEAD.size :])
+        except (RtcpError, IndexError, struct.error):
+            _log.exception("media.pipe")
+
+    def _end(self, room: Room) -> None:
+        """Close a room and forget it."""
+        room.close()
+        for name in [name for name, one in self._rooms.items() if one is room]:
+            del self._rooms[name]
+        if isinstance(room, Mirror):
+            del self._mirrors[room.number]
+
+    # What the web processes ask for
 
     def _participant(self, room: str, participant: str) -> tuple[Room, Participant]:
         found = self._rooms.get(room)
@@ -200,12 +288,12 @@ class Worker:
         fence: int,
         floor: Sequence[str],
     ) -> dict[str, Any]:
-        joined = self._room(room).attach(
+        joined = self._room(room, owner).attach(
             participant, staff=staff, owner=owner, device=device, fence=fence, floor=floor
         )
         return {
             "publish": joined.publish.id if joined.publish else None,
-            "subscribe": joined.subscribe.id if joined.subscribe else None,
+            "subscribe": joined.watches_on,
         }
 
     def detach(self, _owner: object, *, room: str, participant: str, fence: int) -> None:
@@ -215,9 +303,19 @@ class Worker:
             if someone is not None and someone.fence <= fence:
                 found.detach(participant)
 
-    def silent_for(self, _owner: object, *, room: str, participant: str) -> float | None:
+    def silent_for(
+        self, _owner: object, *, room: str, participant: str
+    ) -> float | Awaitable[float | None] | None:
         _, someone = self._participant(room, participant)
-        return someone.silent_for(time.monotonic())
+        here = someone.silent_for(time.monotonic())
+        if someone.elsewhere is None:
+            return here
+
+        async def least() -> float | None:
+            there = await self._spill.at(someone).silent_for(room, participant)
+            return min((one for one in (here, there) if one is not None), default=None)
+
+        return least()
 
     def publish(
         self, _owner: object, *, room: str, participant: str, sdp: str, sources: dict[str, str]
@@ -248,20 +346,30 @@ class Worker:
         place, someone = self._participant(room, participant)
         place.stop_encoding(someone, id)
 
-    def subscribe(self, _owner: object, *, room: str, participant: str, restart: bool) -> dict[str, Any]:
+    def subscribe(
+        self, _owner: object, *, room: str, participant: str, restart: bool
+    ) -> dict[str, Any] | Awaitable[dict[str, Any]]:
         place, someone = self._participant(room, participant)
+        if self._spill.is_for(place, someone):
+            return self._spill.subscribe(room, place, someone, restart=restart)
         offer = place.offer(someone, restart=restart)
         return {"id": someone.subscribe.id if someone.subscribe else None, "sdp": offer}
 
-    def answer(self, _owner: object, *, room: str, participant: str, sdp: str) -> None:
+    def answer(self, _owner: object, *, room: str, participant: str, sdp: str) -> Awaitable[None] | None:
         place, someone = self._participant(room, participant)
+        if someone.elsewhere is not None:
+            return self._spill.at(someone).answer(room, participant, sdp)
         place.accept(someone, sdp)
+        return None
 
     def view(
         self, _owner: object, *, room: str, participant: str, sizes: dict[str, int], limit: int | None
-    ) -> None:
+    ) -> Awaitable[None] | None:
         place, someone = self._participant(room, participant)
+        if someone.elsewhere is not None:
+            return self._spill.at(someone).view(room, participant, sizes, limit=limit)
         place.view(someone, sizes, limit)
+        return None
 
     def grant(self, _owner: object, *, room: str, participant: str, sources: Sequence[str]) -> None:
         place, someone = self._participant(room, participant)
@@ -286,10 +394,10 @@ class Worker:
         place.mute(someone, source, muted=muted)
 
     def close_room(self, _owner: object, *, room: str) -> dict[str, Any] | None:
-        found = self._rooms.pop(room, None)
+        found = self._rooms.get(room)
         if found is None:
             return None
-        found.close()
+        self._end(found)
         return found.viewing.take()
 
     def viewing(self, _owner: object) -> dict[str, dict[str, Any]]:
@@ -302,6 +410,7 @@ class Worker:
         return {
             name: {one.id: one.fence for one in room.participants.values()}
             for name, room in self._rooms.items()
+            if not isinstance(room, Mirror)
         }
 
     def encoders(self, _owner: object) -> list[dict[str, Any]]:
@@ -316,7 +425,11 @@ class Worker:
         sender = self._mux.sender
         return {
             "rooms": len(self._rooms),
-            "participants": sum(len(room.participants) for room in self._rooms.values()),
+            "participants": sum(
+                one.elsewhere is None for room in self._rooms.values() for one in room.participants.values()
+            ),
+            "mirrors": len(self._mirrors),
+            "pipe_dropped": self._spill.dropped,
             "sent": sender.sent,
             "send_dropped": sender.dropped,
             "asked_again": self._mux.asked_again,
@@ -331,6 +444,8 @@ class Worker:
 _METHODS: dict[str, Callable[..., Any]] = {
     method.__name__: method
     for method in (
+        Worker.mirror,
+        Worker.show,
         Worker.attach,
         Worker.detach,
         Worker.silent_for,
@@ -353,6 +468,24 @@ _METHODS: dict[str, Callable[..., Any]] = {
         Worker.stats,
     )
 }
+
+
+def _refusal(error: Exception, method: str) -> tuple[str, str]:
+    """Return the code and the sentence of an answer that is none."""
+    if isinstance(error, Refused | WorkerRefused):
+        return error.code, error.sentence
+    if isinstance(error, WorkerGone):
+        return "not_attached", "the worker they watched at is gone: ask for an offer again"
+    if isinstance(error, NewPeerCertificate):
+        return "bad_sdp", "the certificate changed: open a new connection"
+    if isinstance(error, SdpError):
+        return "bad_sdp", str(error)
+    if isinstance(error, OlderEntrance):
+        return "superseded", "they have entered again since"
+    if isinstance(error, FloorFull):
+        return "floor_full", f"no place is left for {error}"
+    _log.error("media.internal", method=method, exc_info=error)
+    return "internal", "a bug in the worker"
 
 
 def _bound(public_address: str) -> str:

@@ -72,14 +72,58 @@ class Bench:
 
 @asynccontextmanager
 async def bench(folder: Path) -> AsyncIterator[Bench]:
+    async with _worker(folder, 0, 1) as worker, _asked(worker, folder, 0) as made:
+        yield made
+
+
+@asynccontextmanager
+async def two_workers(folder: Path) -> AsyncIterator[tuple[Bench, Bench, asyncio.Event]]:
+    """Run two workers; the first carries one viewer of a room, the event ends the second."""
     stop = asyncio.Event()
-    address = advertised("", "0.0.0.0")[0]
-    control = folder / "c.sock"
+    async with (
+        _worker(folder, 0, 2) as first,
+        _worker(folder, 1, 2, stop) as second,
+        _asked(first, folder, 0) as one,
+        _asked(second, folder, 1) as two,
+    ):
+        await asyncio.sleep(0.3)  # for them to find each other
+        yield one, two, stop
+
+
+def _control(folder: Path, index: int) -> Path:
+    return folder / f"c{index}.sock"
+
+
+@asynccontextmanager
+async def _worker(
+    folder: Path, index: int, of: int, stop: asyncio.Event | None = None
+) -> AsyncIterator[Worker]:
+    stop = stop or asyncio.Event()
     worker = Worker(
-        WorkerSettings(index=0, host="", udp_port=0, tcp_port=0, public_address=address, control=control)
+        WorkerSettings(
+            index=index,
+            host="",
+            udp_port=0,
+            tcp_port=0,
+            public_address=advertised("", "0.0.0.0")[0],
+            control=_control(folder, index),
+            others=[_control(folder, n) for n in range(of) if n != index],
+            most_viewers=1 if of > 1 else 300,
+        )
     )
     running = asyncio.create_task(worker.run(stop))
-    client = WorkerClient(str(control), lambda name, facts: made.said.append((name, facts)), lambda: None)
+    try:
+        yield worker
+    finally:
+        stop.set()
+        await running
+
+
+@asynccontextmanager
+async def _asked(worker: Worker, folder: Path, index: int) -> AsyncIterator[Bench]:
+    client = WorkerClient(
+        str(_control(folder, index)), lambda name, facts: made.said.append((name, facts)), lambda: None
+    )
     made = Bench(worker, client)
     talking = asyncio.create_task(client.run())
     await client.ready(10)
@@ -92,5 +136,3 @@ async def bench(folder: Path) -> AsyncIterator[Bench]:
         await asyncio.gather(*made.pumps, return_exceptions=True)
         talking.cancel()
         await asyncio.gather(talking, return_exceptions=True)
-        stop.set()
-        await running

@@ -1,0 +1,106 @@
+"""A room of another worker, for those of its people who watch it here: the stage comes over a pipe."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from media import rtcp
+from media.formats import FORMATS, Format
+from media.pipe import ssrc_of
+from media.producer import Producer
+from media.red import PAYLOAD_TYPE as RED
+from media.room import Room, Tell
+from media.rtp import HEADER_SIZE, SEND_TIME_SIZE, is_rtcp
+from media.slot import Slot
+from media.transport import Wiring
+
+_NAMED: Mapping[str, Format] = {one.name: one for kind in FORMATS.values() for one in kind}
+
+
+class Mirror(Room):
+    """Nobody sends here, and nothing is decided here but what each viewer gets. Closed by the worker.
+
+    `owner` is the control connection of the room's own worker.
+    """
+
+    def __init__(
+        self, wiring: Wiring, tell: Tell, owner: object, *, number: int, ask: Callable[[bytes], None]
+    ) -> None:
+        super().__init__(wiring, tell)
+        self.owner = owner
+        self.number = number
+        self._ask = ask
+
+    def show(self, places: Sequence[Mapping[str, Any]], speaking: list[str]) -> None:
+        """Take what stands on the stage, by mid: the participant, the format, how many qualities."""
+        for slot, place in zip(self.places, places, strict=True):
+            slot.holder = place["participant"]
+            payload_format = _NAMED.get(place["format"] or "")
+            producer = slot.producer
+            if payload_format is None:
+                slot.take(None)
+                continue
+            same = producer is not None and producer.payload_format is payload_format
+            if producer is None or not same or len(producer.layers) != place["qualities"]:
+                producer = self._relayed(slot, payload_format, place["qualities"])
+                slot.take(producer)
+            if producer.paused != place["paused"]:
+                producer.pause(paused=place["paused"])
+        self._speaking = speaking
+        self._aim()
+
+    def _relayed(self, slot: Slot, payload_format: Format, qualities: int) -> Producer:
+        place = slot.place
+        producer = Producer(
+            mid=place.mid,
+            source=place.source,
+            payload_format=payload_format,
+            payload_type=payload_format.payload_type,
+            rtx_payload_type=None,
+            red_payload_type=None,
+            rids=[str(n) for n in range(qualities)],
+            stand=slot,
+            send_rtcp=self._ask,
+            on_asked=lambda _count: None,
+        )
+        for quality, layer in enumerate(producer.layers):
+            layer.ssrc = ssrc_of(place, quality)
+        return producer
+
+    def take(self, mid: int, quality: int, packet: bytes) -> None:
+        """Take what came over the pipe. Raises RtcpError, IndexError, struct.error."""
+        producer = self.places[mid].producer
+        if producer is None or quality >= len(producer.layers):
+            return
+        layer, now = producer.layers[quality], time.monotonic()
+        if is_rtcp(packet):
+            for report in rtcp.parse(packet):
+                if isinstance(report, rtcp.SenderReport):
+                    layer.on_sender_report(report, now)
+            return
+        kind = packet[1] & 0x7F
+        if kind not in {layer.payload_type, RED}:
+            return  # of a source before or after: it is shown in a moment
+        begin = HEADER_SIZE + (SEND_TIME_SIZE if packet[0] & 0x10 else 0)
+        sequence, timestamp = packet[2] << 8 | packet[3], int.from_bytes(packet[4:8], "big")
+        layer.on_rtp(packet[begin:], packet[1] & 0x80, sequence, timestamp, now, red=kind == RED)
+
+    def _producers(self) -> list[Producer]:
+        return [slot.producer for slot in self.places if slot.producer is not None]
+
+    def tick(self, now: float) -> None:
+        for producer in self._producers():
+            producer.measure(now)
+        super().tick(now)
+
+    def tick_fast(self, now: float) -> None:
+        for producer in self._producers():
+            producer.tick(now)
+        super().tick_fast(now)
+
+    def _listen(self, now: float) -> None:
+        """Who speaks is found out where they are heard."""
+
+    def _announce(self) -> None:
+        """The stage is told of by the room's own worker."""
+        self._aim()

@@ -1,0 +1,220 @@
+"""Media from one worker to another: what a room shows, once, for all who watch it there.
+
+A pipe is a viewer of every quality of every place, and has packets as they are laid out before encryption.
+They go over a unix socket that keeps messages whole:
+
+    number of the mirror (2 bytes), mid, quality (a byte each), an RTP packet or RTCP
+
+What is missing is asked for by RTCP of the other worker, in events of its control connection. A stream of a
+pipe is named by an SSRC of its own there, for one place's qualities share theirs.
+"""
+
+import asyncio
+import contextlib
+import socket
+import struct
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from media import rtcp
+from media.slot import Place, Slot
+from media.strand import NONE, Entry, Strand, Watcher
+
+HEAD = struct.Struct("!HBB")
+_LONGEST = 4096
+_BATCH = 128
+_BUFFER_BYTES = 4 << 20
+
+
+def ssrc_of(place: Place, quality: int) -> int:
+    return place.ssrc | quality << 8
+
+
+class Feed:
+    """One quality of one place, as a viewer of its strand. Closed by its pipe."""
+
+    shift = NONE
+    since: int | None = None
+    plain = False  # with older frames, for those there who lose packets
+    types: bytes | None = None
+
+    def __init__(self, strand: Strand, head: bytes, send: Callable[[bytes], None]) -> None:
+        self.strand = strand
+        self._head = head
+        self._send = send
+
+    @property
+    def watcher(self) -> Watcher:
+        return self
+
+    def enter(self, strand: Strand, entry: Entry) -> None:
+        """It waits for nothing."""
+
+    def target(self) -> None:
+        """Nothing is encrypted for it."""
+
+    def send_rtp(self, packet: bytes) -> None:
+        self._send(self._head + packet)
+
+
+class Pipe:
+    """One room's way to one other worker. Closed by the room."""
+
+    def __init__(
+        self,
+        number: int,
+        slots: Sequence[Slot],
+        send: Callable[[bytes], None],
+        show: Callable[[list[dict[str, Any]], list[str]], None],
+        on_closed: Callable[[], None],
+    ) -> None:
+        self.used_at = time.monotonic()  # when somebody there last watched
+        self._show = show
+        self._on_closed = on_closed
+        self._slots = slots
+        self._producers: list[object] = [None] * len(slots)
+        self._feeds: dict[int, Feed] = {}
+        for slot in slots:
+            for quality, strand in enumerate(slot.strands):
+                head = HEAD.pack(number, int(slot.place.mid), quality)
+                self._feeds[ssrc_of(slot.place, quality)] = Feed(strand, head, send)
+
+    def show(self, speaking: list[str]) -> None:
+        """Say what stands on the stage; whatever is new there is sent in every quality until they rest."""
+        shown = []
+        for n, slot in enumerate(self._slots):
+            producer = slot.producer
+            if producer is not self._producers[n]:
+                self._producers[n] = producer
+                self._feed(slot, range(len(slot.strands)) if producer is not None else ())
+            shown.append(
+                {
+                    "participant": slot.holder,
+                    "format": producer.payload_format.name if producer is not None else None,
+                    "qualities": len(producer.layers) if producer is not None else 0,
+                    "paused": producer is not None and producer.paused,
+                }
+            )
+        self._show(shown, speaking)
+
+    def wake(self, holder: str, source: str, qualities: Sequence[int]) -> None:
+        """Send only the qualities of a source that somebody watches there."""
+        for slot in self._slots:
+            if slot.holder == holder and slot.place.source == source:
+                self._feed(slot, qualities)
+
+    def _feed(self, slot: Slot, qualities: Sequence[int]) -> None:
+        for quality, strand in enumerate(slot.strands):
+            feed = self._feeds[ssrc_of(slot.place, quality)]
+            (strand.add if quality in qualities else strand.remove)(feed)
+
+    def tick(self) -> None:
+        """Once a second: tell the clocks of what is sent."""
+        for ssrc, feed in self._feeds.items():
+            clock = feed.strand.clock()
+            if clock is not None:
+                feed.send_rtp(rtcp.sender_report(ssrc, *clock, feed.strand.packets, feed.strand.octets))
+
+    def on_feedback(self, data: bytes) -> None:
+        """Send again what did not arrive there, ask for a keyframe. Raises RtcpError."""
+        for report in rtcp.parse(data):
+            feed = self._feeds.get(getattr(report, "media_ssrc", 0))
+            if feed is None:
+                continue
+            if isinstance(report, rtcp.KeyframeRequest) and feed.strand.layer is not None:
+                feed.strand.layer.request_keyframe()
+            elif isinstance(report, rtcp.Nack):
+                for sequence in report.sequences:
+                    packet = feed.strand.again(sequence, NONE)
+                    if packet is not None:
+                        feed.send_rtp(packet)
+
+    def close(self) -> None:
+        for feed in self._feeds.values():
+            feed.strand.remove(feed)
+        self._on_closed()
+
+
+class Outlet:
+    """Towards one other worker; opened again with each of its lives. Closed by `Spill`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._socket: socket.socket | None = None
+        self.dropped = 0
+
+    @property
+    def is_open(self) -> bool:
+        return self._socket is not None
+
+    def open(self) -> None:
+        """Raises OSError when the other is not there."""
+        opened = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        opened.setblocking(False)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
+        try:
+            opened.connect(str(self._path))
+        except OSError:
+            opened.close()
+            raise
+        self._socket = opened
+
+    def send(self, message: bytes) -> None:
+        """Send, or drop what a worker that is behind cannot take: it asks for it again."""
+        if self._socket is None:
+            return
+        try:
+            self._socket.send(message)
+        except OSError:
+            self.dropped += 1
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+class Inlet:
+    """Where pipes of other workers end. Closed by the worker."""
+
+    def __init__(self, path: Path, on_message: Callable[[bytes], None]) -> None:
+        self._on_message = on_message
+        self._connections: set[socket.socket] = set()
+        path.unlink(missing_ok=True)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.setblocking(False)
+        self._socket.bind(str(path))
+        path.chmod(0o600)
+        self._socket.listen(64)
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.add_reader(self._socket, self._accept, loop)
+
+    def close(self, loop: asyncio.AbstractEventLoop) -> None:
+        for one in (self._socket, *self._connections):
+            loop.remove_reader(one)
+            one.close()
+
+    def _accept(self, loop: asyncio.AbstractEventLoop) -> None:
+        with contextlib.suppress(OSError):
+            connection, _ = self._socket.accept()
+            connection.setblocking(False)
+            self._connections.add(connection)
+            loop.add_reader(connection, self._readable, loop, connection)
+
+    def _readable(self, loop: asyncio.AbstractEventLoop, connection: socket.socket) -> None:
+        for _ in range(_BATCH):
+            try:
+                message = connection.recv(_LONGEST)
+            except BlockingIOError:
+                return
+            except OSError:
+                message = b""
+            if not message:
+                loop.remove_reader(connection)
+                connection.close()
+                self._connections.discard(connection)
+                return
+            self._on_message(message)
