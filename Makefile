@@ -43,6 +43,7 @@ fuzz: $(VENV)/dev  ## a minute against each parser that strangers reach
 
 bench: $(VENV)/dev  ## the figures we publish; each prints a table and writes JSON to bench/results
 	$(BIN)/python -m bench.forwarding
+	$(BIN)/python -m bench.spilling
 	$(BIN)/python -m bench.joining
 	$(BIN)/python -m bench.links
 	$(BIN)/python -m bench.api

@@ -5,8 +5,8 @@ camera in three qualities, the best of which everybody watches; `class` is that 
 In the same run, the floor: a bare loop with the same packet sizes, keys and bursts that protects in place
 with libsrtp and sends with segment offload, the least of five; and what the same loop costs when it sleeps
 between two bursts as they come in a class, and finds its caches cold. Figures are CPU, not wall, and their
-ratio is what counts. Latency is from the publisher's socket to three viewers', first, middle and last of the
-fan-out.
+ratio is what counts. Latency is from the publisher's socket to four viewers': first and last of the
+fan-out, and the two in the middle.
 
     python -m bench.forwarding [viewers ...] [--seconds 8]
 """
@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -46,8 +47,10 @@ _WORKER = """
 import sys
 from pathlib import Path
 from media.worker import WorkerSettings, main
-control, address = Path(sys.argv[1]), sys.argv[2]
-main(WorkerSettings(index=0, host="", udp_port=0, tcp_port=0, public_address=address, control=control))
+index, most, address, *controls = sys.argv[1:]
+control = Path(controls.pop(int(index)))
+main(WorkerSettings(index=int(index), host="", udp_port=0, tcp_port=0, public_address=address,
+    control=control, others=[Path(one) for one in controls], most_viewers=int(most)))
 """
 
 
@@ -95,32 +98,65 @@ class Found:
     p99_ms: float
 
 
+class Workers:
+    """Media workers in processes of their own; rooms begin at the first."""
+
+    def __init__(self, clients: Sequence[WorkerClient], processes: Sequence[psutil.Process]) -> None:
+        self.first = clients[0]
+        self._clients = clients
+        self._processes = processes
+
+    async def stats(self) -> Counter[str]:
+        """Return the counts of all of them together."""
+        counts: Counter[str] = Counter()
+        for client in self._clients:
+            stats = await client.stats()
+            counts.update({name: stats[name] for name in ("sent", "ticks", "late_ticks")})
+            counts["worst_tick_ms"] = max(counts["worst_tick_ms"], stats["worst_tick_ms"])
+        return counts
+
+    def cpu(self) -> float:
+        times = [one.cpu_times() for one in self._processes]
+        return sum(one.user + one.system for one in times)
+
+    def memory(self) -> int:
+        return sum(one.memory_info().rss for one in self._processes)
+
+
 @asynccontextmanager
-async def worker() -> AsyncIterator[tuple[WorkerClient, psutil.Process]]:
-    """Run a media worker in a process of its own."""
+async def workers(count: int = 1, most: int = 10_000) -> AsyncIterator[Workers]:
+    """Run workers; each carries at most so many viewers of one room, while there are others."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        control = str(Path(folder) / "c.sock")
+        controls = [str(Path(folder) / f"c{n}.sock") for n in range(count)]
         address = advertised("", "0.0.0.0")[0]
-        process = subprocess.Popen(
-            [sys.executable, "-c", _WORKER, control, address],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        client = WorkerClient(control, lambda _name, _facts: None, lambda: None)
-        talking = asyncio.create_task(client.run())
+        started = [
+            subprocess.Popen(
+                [sys.executable, "-c", _WORKER, str(n), str(most), address, *controls],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            for n in range(count)
+        ]
+        clients = [WorkerClient(one, lambda _name, _facts: None, lambda: None) for one in controls]
+        talking = [asyncio.create_task(client.run()) for client in clients]
         try:
-            await client.ready(20)
-            yield client, psutil.Process(process.pid)
+            for client in clients:
+                await client.ready(20)
+            await asyncio.sleep(0.3)  # for them to find each other
+            yield Workers(clients, [psutil.Process(one.pid) for one in started])
         finally:
-            talking.cancel()
-            process.terminate()
-            process.wait(10)
+            for task in talking:
+                task.cancel()
+            for process in started:
+                process.terminate()
+            for process in started:
+                process.wait(10)
 
 
-async def measure(viewers: int, seconds: float, programme: Sequence[Stream]) -> Found:
-    """Return the figures of a real worker."""
-    async with worker() as (client, process):
-        return await _measure(client, process, viewers, seconds, programme)
+async def measure(viewers: int, seconds: float, programme: Sequence[Stream], *, over: int = 1) -> Found:
+    """Return the figures of real workers, each of which carries as many of the viewers."""
+    async with workers(over, viewers // over if over > 1 else 10_000) as running:
+        return await _measure(running, viewers, seconds, programme)
 
 
 async def publish(client: WorkerClient, programme: Sequence[Stream], *, on_demand: bool = False) -> "Sender":
@@ -136,31 +172,31 @@ async def publish(client: WorkerClient, programme: Sequence[Stream], *, on_deman
 
 
 async def _measure(
-    client: WorkerClient,
-    process: psutil.Process,
+    running: Workers,
     viewers: int,
     seconds: float,
     programme: Sequence[Stream],
 ) -> Found:
-    certificate = RTCCertificate.generateCertificate()
+    client, certificate = running.first, RTCCertificate.generateCertificate()
     sender = await publish(client, programme)
     sending = asyncio.create_task(sender.run())
     await asyncio.sleep(2.5)  # every quality has been measured
-    before = process.memory_info().rss
+    before = running.memory()
     watching = [await watch(client, certificate, n) for n in range(viewers)]
-    memory = (process.memory_info().rss - before) / viewers / 1024
+    memory = (running.memory() - before) / viewers / 1024
     wanted = sum(stream.frames * stream.packets for stream in programme if stream.watched) * viewers
     for _ in range(_MOST_SECONDS_TO_SETTLE):  # links are found to carry more, step by step
-        sent = (await client.stats())["sent"]
+        sent = (await running.stats())["sent"]
         await asyncio.sleep(1)
-        if 0.97 < ((await client.stats())["sent"] - sent) / wanted < 1.03:
+        if 0.97 < ((await running.stats())["sent"] - sent) / wanted < 1.03:
             break
     for viewer in watching:
         viewer.check_again()
-    watchers = [_Latency(watching[n], sender) for n in sorted({0, viewers // 2, viewers - 1})]
-    was, cpu = await client.stats(), _cpu(process)
+    looked_at = sorted({0, viewers // 2 - 1, viewers // 2, viewers - 1})
+    watchers = [_Latency(watching[n], sender) for n in looked_at]
+    was, cpu = await running.stats(), running.cpu()
     await asyncio.sleep(seconds)
-    now, cpu = await client.stats(), _cpu(process) - cpu
+    now, cpu = await running.stats(), running.cpu() - cpu
     for one in watchers:
         one.stop()
     sending.cancel()
@@ -201,11 +237,6 @@ async def watch(client: WorkerClient, certificate: RTCCertificate, n: int) -> Pe
     await client.answer("r", f"s{n}", viewer.description(plain))
     await viewer.connect(offer["sdp"])
     return viewer
-
-
-def _cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return times.user + times.system
 
 
 class Sender:

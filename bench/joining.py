@@ -17,7 +17,7 @@ from typing import Any
 
 from aiortc.rtcdtlstransport import RTCCertificate
 
-from bench.forwarding import PROGRAMMES, RESULTS, Sender, publish, watch, worker
+from bench.forwarding import PROGRAMMES, RESULTS, Sender, publish, watch, workers
 from bench.peers import Peer
 from media import rtcp
 from media.rtp import is_rtcp
@@ -62,7 +62,8 @@ class _Seen:
 
 
 async def measure(viewers: int, seconds: float) -> dict[str, Any]:
-    async with worker() as (client, _):
+    async with workers() as running:
+        client = running.first
         sender = await publish(client, PROGRAMMES["camera"], on_demand=True)
         asked = _Asked(sender)
         sending = asyncio.create_task(sender.run())

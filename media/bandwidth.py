@@ -7,7 +7,8 @@ what the viewer has already, and seeing whether anything suffers. It rises, so t
 says so before its queue is full. Loss is counted for those who tell nothing.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 START = 1_000_000.0
 LEAST, MOST = 64_000.0, 12_000_000.0
@@ -15,9 +16,10 @@ _FALL = 0.97  # a REMB below so much of the one before is a fall
 _CONFIRMED_WITHIN = 2.0  # seconds between two falls that are one story
 _OVERLOADED = 2.0  # seconds for which a link that suffered is in a hurry
 _SETTLES = 1.6  # seconds in which reports still tell of what was answered already
-_LOSS_BAD, _LOSS_FINE = 0.10, 0.03
+_LOSS_HEAVY, _LOSS_BAD, _LOSS_FINE = 0.4, 0.10, 0.03
+_LOSS_ON_TRIAL = 0.2  # of a picture that has just begun, browsers miss a packet or two that never were
 _PROBE_SECONDS, _RISE_SECONDS = 1.5, 1.0  # of a probe; in how many of them it comes to its rate
-_PROBE_LOSS, _PROBE_LOST = 0.05, 4  # of its packets, and how many at least, for a probe to be too much
+_MISSED_SHARE, _MISSED = 0.1, 4  # of the packets, and how many at least, that are missed when it is too much
 _TYPICAL_PACKET = 8_000.0  # bits
 _PATIENCE, _LONGEST_PATIENCE = 3.0, 10.0  # seconds between two probes; each that fails doubles it
 _WELL_USED, _GROWTH = 0.75, 1.05  # once a second
@@ -33,7 +35,7 @@ class _Probe:
     began_at: float
     begins_with: float
     rate: float  # what it is about
-    asked_again: int = 0
+    missed: set[object] = field(default_factory=set)
 
     def rate_at(self, now: float) -> float:
         risen = min(1.0, (now - self.began_at) / _RISE_SECONDS)
@@ -43,8 +45,11 @@ class _Probe:
         return now - self.began_at >= _PROBE_SECONDS
 
     def is_too_much(self, now: float) -> bool:
-        packets = self.rate * (now - self.began_at) / _TYPICAL_PACKET
-        return self.asked_again >= max(_PROBE_LOST, _PROBE_LOSS * packets)
+        return _is_too_much(len(self.missed), self.rate, now - self.began_at)
+
+
+def _is_too_much(missed: int, rate: float, seconds: float) -> bool:
+    return missed >= max(_MISSED, _MISSED_SHARE * rate * seconds / _TYPICAL_PACKET)
 
 
 class Bandwidth:
@@ -64,6 +69,7 @@ class Bandwidth:
         self._next_probe: float | None = None
         self._rest = _REST
         self._rested_until = float("-inf")
+        self._missed: set[object] = set()  # of a trial
 
     @property
     def is_probing(self) -> bool:
@@ -98,6 +104,7 @@ class Bandwidth:
         if now - self._rested_until > _TRIAL:
             self._rest = _REST
         self._rested_until = now + self._rest
+        self._missed.clear()
         self._rest = min(_LONGEST_REST, _LONGER * self._rest)
 
     def on_trial(self, now: float) -> bool:
@@ -116,20 +123,29 @@ class Bandwidth:
                 self._suffered(remb, now)
         self.remb = remb
 
-    def on_nack(self, packets: int, now: float) -> None:
-        """Note how many packets the viewer asks for again: the first sign of a queue that is full."""
-        if self._probe is None:
-            return
-        self._probe.asked_again += packets
-        if self._probe.is_too_much(now):
-            self._suffered(self.sent, now)
+    def on_nack(self, packets: Iterable[object], now: float) -> None:
+        """Note which packets the viewer misses, however often each is asked for: the first sign of a queue
+        that is full. It ends a probe, and a trial.
+        """
+        if self._probe is not None:
+            self._probe.missed.update(packets)
+            if self._probe.is_too_much(now):
+                self._suffered(self.sent, now)
+        elif self.on_trial(now):
+            self._missed.update(packets)
+            if _is_too_much(len(self._missed), self.sent, now - self._rested_until):
+                self._suffered(self.budget, now)
+                self.rest(now)
 
     def on_loss(self, fraction: float, now: float) -> None:
         """Note which part of what was sent did not arrive, of 1."""
         self.loss = (self.loss + fraction) / 2
-        if fraction > _LOSS_FINE and (self.loss > _LOSS_BAD or self.on_trial(now)):
+        trial = self.on_trial(now)
+        if fraction > _LOSS_ON_TRIAL if trial else self.loss > _LOSS_BAD and fraction > _LOSS_FINE:
             sending = self.probe_rate(now) or min(self.budget, self.sent or self.budget)
-            self._suffered(sending * (1 - self.loss / 2), now)
+            # What little is lost, sending less may mend; of what is much, only what arrived is carried.
+            lost = fraction if fraction > _LOSS_HEAVY else self.loss / 2
+            self._suffered(sending * (1 - lost), now)
 
     def _suffered(self, carried: float, now: float) -> None:
         """It was too much; a probe that was is forgotten, and the next is longer in coming."""
@@ -148,7 +164,7 @@ class Bandwidth:
         """What is carried without suffering is carried, and a little more may be."""
         used = self.sent > _WELL_USED * self.budget and self.loss <= _LOSS_FINE
         calm = now - self._suffered_at > _PATIENCE and now - self._grown_at >= 1.0
-        if used and calm:
+        if used and calm and not self.on_trial(now):
             self._grown_at = now
             self.budget = min(MOST, max(self.sent, self.budget * _GROWTH))
 

@@ -75,6 +75,7 @@ class SubscribeTransport(Transport):
         self._lost_sound: list[float] = []
         self._sees = False  # some picture is sent to them
         self._probed_at: float | None = None
+        self._probed_from: dict[int, int | None] = {}  # the last numbers before it
         self._ticks = 0
 
     def offer(self, *, restart: bool) -> str:
@@ -131,6 +132,8 @@ class SubscribeTransport(Transport):
         link.on_sent(sound + found.rate)
         link.tick(now, found.step + sound if found.step is not None else None)
         if link.is_probing:
+            if self._probed_at is None:
+                self._probed_from = {ssrc: view.last for ssrc, view in self._views.items()}
             self._on_probe(self)
         hurry = link.is_overloaded(now)
         carries_more = link.budget > _WITH_OLDER * sound
@@ -273,7 +276,7 @@ class SubscribeTransport(Transport):
         if view is None:
             return
         now = time.monotonic()
-        self.bandwidth.on_nack(len(nack.sequences), now)
+        self._note_missed(view, nack, now)
         for sequence in nack.sequences:
             self._nacked += 1
             if self._nacked > _NACKED_PER_SECOND:
@@ -284,10 +287,29 @@ class SubscribeTransport(Transport):
                 self._wiring.mux.sent_again += 1
                 self.send_rtp(self._wrap(view, packet, sequence))
 
+    def _note_missed(self, view: View, nack: rtcp.Nack, now: float) -> None:
+        """Hold against a probe or a trial what is missing of it; browsers ask for older packets, too."""
+        link, ssrc = self.bandwidth, nack.media_ssrc
+        if not link.is_probing and not link.on_trial(now):
+            return
+        since = self._probed_from.get(ssrc) if link.is_probing else None
+        link.on_nack(
+            [
+                (ssrc, one)
+                for one in nack.sequences
+                if view.is_of_now(one) and (since is None or 0 < (one - since) & 0xFFFF < 0x8000)
+            ],
+            now,
+        )
+        if link.rests(now):
+            self.aim()
+
     def _may_resend(self, now: float) -> float:
         """Return how many bytes may be sent again in a second: few over a link that is full."""
-        share = _RESENT_FULL if self.bandwidth.is_full(now) else _RESENT
-        return max(_RESENT_LEAST, share * self.bandwidth.budget / 8)
+        link = self.bandwidth
+        if link.is_full(now):
+            return _RESENT_FULL * link.budget / 8
+        return max(_RESENT_LEAST, _RESENT * link.budget / 8)
 
     def _wrap(self, view: View, packet: bytes, sequence: int) -> bytes:
         """Return the retransmission (RFC 4588): an own stream, the first number in front; for who takes none

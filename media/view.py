@@ -125,21 +125,30 @@ class View:
         elapsed = 0 if last.at is None else int((time.monotonic() - last.at) * VP8.clock)
         return last.timestamp + max(_FRAME, elapsed)
 
-    def again(self, sequence: int) -> bytes | None:
-        """Return a packet sent before, or None when it is too old.
+    def is_of_now(self, sequence: int) -> bool:
+        """Say whether a packet is of what is watched now.
 
-        Of what came before the keyframe that begins this quality nobody needs anything: to send it again
-        would fill a link that may be full already.
+        Of what came before the keyframe that begins this quality nobody needs anything, though browsers go
+        on asking: to send it again would fill a link that may be full already.
         """
-        if self.strand is None or (sequence - self._first) & 0xFFFF >= 0x8000:
+        return self.strand is not None and (sequence - self._first) & 0xFFFF < 0x8000
+
+    def again(self, sequence: int) -> bytes | None:
+        """Return a packet sent before, or None when it is too old."""
+        if self.strand is None or not self.is_of_now(sequence):
             return None
         return self.strand.again(sequence, self.shift)
 
+    @property
+    def last(self) -> int | None:
+        """Return the number of the last packet, None when nothing is watched."""
+        return self.strand.numbers(self.shift).sequence if self.strand is not None else None
+
     def recent(self, back: int) -> bytes | None:
         """Return a packet this viewer was sent lately, `back` steps before the last."""
-        if self.strand is None:
+        if self.strand is None or self.last is None:
             return None
-        return self.strand.again((self.strand.numbers(self.shift).sequence - back) & 0xFFFF, self.shift)
+        return self.strand.again((self.last - back) & 0xFFFF, self.shift)
 
     def sender_report(self) -> bytes:
         """Return the publisher's clock in this viewer's numbers; or nothing."""

@@ -100,6 +100,48 @@ def test_a_probe_that_does_not_fit_costs_nothing_but_patience() -> None:
     assert 200_000 <= link.budget <= 330_000
 
 
+def test_a_probe_rises_and_ends_with_the_first_packets_that_are_missing() -> None:
+    link = Bandwidth()
+    link.budget = 200_000.0
+    link.on_sent(190_000)
+    link.tick(0.0, 500_000)
+    link.tick(1.0, 500_000)
+    assert 190_000 <= link.probe_rate(1.0) < 200_000
+    assert 340_000 < link.probe_rate(1.5) < 380_000
+    link.on_nack([1, 2], 1.5)
+    link.on_nack([1, 2], 1.55)
+    assert link.is_probing, "one or two may be missing anywhere"
+    link.on_nack(range(12), 1.6)
+    assert not link.is_probing
+    assert link.is_full(1.7), "little is sent again meanwhile"
+    assert link.settles(3.0), "what is reported now was answered already"
+    assert not link.is_overloaded(1.7)
+    assert link.budget == 190_000
+
+
+def test_what_is_carried_for_a_while_is_believed_and_a_trial_is_not_yet() -> None:
+    link = Bandwidth()
+    link.on_sent(180_000)
+    link.on_loss(0.5, 10.0)
+    assert link.budget < 160_000
+    for second in range(11, 20):
+        link.tick(float(second), None)
+        link.on_loss(0.0, float(second))
+    assert link.budget >= 180_000
+    link.on_loss(0.5, 20.0)
+    fallen = link.budget
+    link.rest(20.0)
+    for at in (22.5, 23.5, 24.5, 25.5):
+        assert link.on_trial(at)
+        link.tick(at, 500_000)
+        assert link.budget == fallen
+        assert not link.is_probing
+    link.on_nack(range(4), 25.7)
+    assert link.on_trial(25.7), "of sixty packets four may be missing"
+    link.on_nack(range(16), 25.8)
+    assert link.rests(25.9), "a queue that is full says so before any report does"
+
+
 def test_one_fall_is_a_busy_browser_and_two_are_a_full_link() -> None:
     link = Bandwidth()
     link.on_sent(1_000_000)
