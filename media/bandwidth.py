@@ -19,7 +19,8 @@ _SETTLES = 1.6  # seconds in which reports still tell of what was answered alrea
 _LOSS_HEAVY, _LOSS_BAD, _LOSS_FINE = 0.4, 0.10, 0.03
 _LOSS_ON_TRIAL = 0.2  # of a picture that has just begun, browsers miss a packet or two that never were
 _PROBE_SECONDS, _RISE_SECONDS = 1.5, 1.0  # of a probe; in how many of them it comes to its rate
-_MISSED_SHARE, _MISSED = 0.1, 4  # of the packets, and how many at least, that are missed when it is too much
+# Which part of the packets may be missed in a probe and on a trial, and how many may always be.
+_MISSED_BY_PROBE, _MISSED_ON_TRIAL, _MISSED = 0.05, 0.1, 4
 _TYPICAL_PACKET = 8_000.0  # bits
 _PATIENCE, _LONGEST_PATIENCE = 3.0, 10.0  # seconds between two probes; each that fails doubles it
 _WELL_USED, _GROWTH = 0.75, 1.05  # once a second
@@ -45,11 +46,12 @@ class _Probe:
         return now - self.began_at >= _PROBE_SECONDS
 
     def is_too_much(self, now: float) -> bool:
-        return _is_too_much(len(self.missed), self.rate, now - self.began_at)
+        return _is_too_much(len(self.missed), _MISSED_BY_PROBE * self.rate, now - self.began_at)
 
 
 def _is_too_much(missed: int, rate: float, seconds: float) -> bool:
-    return missed >= max(_MISSED, _MISSED_SHARE * rate * seconds / _TYPICAL_PACKET)
+    """Say whether more is missed than may be, at a rate in bits per second."""
+    return missed >= max(_MISSED, rate * seconds / _TYPICAL_PACKET)
 
 
 class Bandwidth:
@@ -88,8 +90,9 @@ class Bandwidth:
         return self.is_overloaded(now) or now - self._probe_failed_at < _OVERLOADED
 
     def settles(self, now: float) -> bool:
-        """Say whether what is reported now still tells of what was answered already."""
-        return now - max(self._suffered_at, self._probe_failed_at) < _SETTLES
+        """Say whether what is reported now tells of what was answered already, or of before a trial."""
+        tried_for = now - self._rested_until
+        return now - max(self._suffered_at, self._probe_failed_at) < _SETTLES or 0 <= tried_for < _SETTLES
 
     def rests(self, now: float) -> bool:
         """Say whether no picture is to be tried: the link has just turned out to carry none."""
@@ -133,7 +136,7 @@ class Bandwidth:
                 self._suffered(self.sent, now)
         elif self.on_trial(now):
             self._missed.update(packets)
-            if _is_too_much(len(self._missed), self.sent, now - self._rested_until):
+            if _is_too_much(len(self._missed), _MISSED_ON_TRIAL * self.sent, now - self._rested_until):
                 self._suffered(self.budget, now)
                 self.rest(now)
 

@@ -131,6 +131,7 @@ def test_what_is_carried_for_a_while_is_believed_and_a_trial_is_not_yet() -> Non
     link.on_loss(0.5, 20.0)
     fallen = link.budget
     link.rest(20.0)
+    assert link.settles(22.5), "the first report tells of before the rest"
     for at in (22.5, 23.5, 24.5, 25.5):
         assert link.on_trial(at)
         link.tick(at, 500_000)
