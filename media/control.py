@@ -10,7 +10,7 @@ worker is on another host: to come).
 Methods: attach, detach, publish, encode, stop_encoding, play, stop_playing, subscribe, answer, view, grant,
 revoke, mute, close_room, viewing, slots, occupants, encoders, stats. Events: slots, transport, quality,
 layers, speakers. Sources are camera, microphone, screen; a slot is a place of the stage. Workers ask each
-other for mirror and show, too (media/spill.py), and tell each other feedback.
+other for mirrors, too (media/spill.py), and tell each other feedback.
 """
 
 import asyncio
@@ -148,6 +148,21 @@ class WorkerClient:
         """Have a room of ours shown there as well; return the number its media is to be sent under."""
         number: int = await self._call("mirror", room=room)
         return number
+
+    async def mirrored(
+        self, room: str, participant: str, *, staff: bool, device: str, fence: int
+    ) -> dict[str, Any]:
+        """Let somebody into a mirror of ours. Raises WorkerRefused(not_attached) when there is none."""
+        result: dict[str, Any] = await self._call(
+            "mirrored", room=room, participant=participant, staff=staff, device=device, fence=fence
+        )
+        return result
+
+    async def leave_mirror(self, room: str, participant: str) -> None:
+        await self._call("leave_mirror", room=room, participant=participant)
+
+    async def end_mirror(self, room: str) -> None:
+        await self._call("end_mirror", room=room)
 
     def show(self, room: str, places: Sequence[Mapping[str, Any]], speaking: Sequence[str]) -> None:
         """Say what stands on the stage of a mirrored room, without waiting (media/mirror.py)."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from media import rtcp
 from media.formats import FORMATS, Format
+from media.participant import Participant
 from media.pipe import ssrc_of
 from media.producer import Producer
 from media.red import PAYLOAD_TYPE as RED
@@ -30,9 +31,12 @@ class Mirror(Room):
         self.owner = owner
         self.number = number
         self._ask = ask
+        self._takes: dict[str, int] = {}  # which of a place's sources is shown, by mid
 
     def show(self, places: Sequence[Mapping[str, Any]], speaking: list[str]) -> None:
-        """Take what stands on the stage, by mid: the participant, the format, how many qualities."""
+        """Take what stands on the stage, by mid: the participant, which source of the place's it is, its
+        format, how many qualities.
+        """
         for slot, place in zip(self.places, places, strict=True):
             slot.holder = place["participant"]
             payload_format = _NAMED.get(place["format"] or "")
@@ -40,8 +44,8 @@ class Mirror(Room):
             if payload_format is None:
                 slot.take(None)
                 continue
-            same = producer is not None and producer.payload_format is payload_format
-            if producer is None or not same or len(producer.layers) != place["qualities"]:
+            if producer is None or self._takes.get(slot.place.mid) != place["take"]:
+                self._takes[slot.place.mid] = place["take"]
                 producer = self._relayed(slot, payload_format, place["qualities"])
                 slot.take(producer)
             if producer.paused != place["paused"]:
@@ -100,6 +104,28 @@ class Mirror(Room):
 
     def _listen(self, now: float) -> None:
         """Who speaks is found out where they are heard."""
+
+    def _rest(self, slot: Slot, producer: Producer, now: float) -> None:
+        """Have the room's own worker rest what nobody watches here; what wakes begins anew, for its numbers
+        went on meanwhile.
+        """
+        changed = False
+        for strand in slot.strands[1:]:
+            layer = strand.layer
+            if layer is not None and layer.note_watched(now, watched=strand.is_watched):
+                changed = True
+                if not layer.resting:
+                    layer.restart()
+        if changed:
+            mid = slot.place.mid
+            awake = [n for n, layer in enumerate(producer.layers) if not layer.resting]
+            self._tell("layers", {"mid": mid, "take": self._takes[mid], "awake": awake})
+
+    def _let_go(self, participant: Participant) -> None:
+        """Who stands where is decided by the room's own worker."""
+
+    def _vacate(self, participant_id: str) -> None:
+        """As is this."""
 
     def _announce(self) -> None:
         """The stage is told of by the room's own worker."""

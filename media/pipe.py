@@ -75,6 +75,7 @@ class Pipe:
         self._on_closed = on_closed
         self._slots = slots
         self._producers: list[object] = [None] * len(slots)
+        self._takes = [0] * len(slots)  # counts the sources of each place
         self._feeds: dict[int, Feed] = {}
         for slot in slots:
             for quality, strand in enumerate(slot.strands):
@@ -88,10 +89,12 @@ class Pipe:
             producer = slot.producer
             if producer is not self._producers[n]:
                 self._producers[n] = producer
+                self._takes[n] += 1
                 self._feed(slot, range(len(slot.strands)) if producer is not None else ())
             shown.append(
                 {
                     "participant": slot.holder,
+                    "take": self._takes[n],
                     "format": producer.payload_format.name if producer is not None else None,
                     "qualities": len(producer.layers) if producer is not None else 0,
                     "paused": producer is not None and producer.paused,
@@ -99,10 +102,10 @@ class Pipe:
             )
         self._show(shown, speaking)
 
-    def wake(self, holder: str, source: str, qualities: Sequence[int]) -> None:
-        """Send only the qualities of a source that somebody watches there."""
-        for slot in self._slots:
-            if slot.holder == holder and slot.place.source == source:
+    def wake(self, mid: str, take: int, qualities: Sequence[int]) -> None:
+        """Send only the qualities of a place's source that somebody watches there."""
+        for n, slot in enumerate(self._slots):
+            if slot.place.mid == mid and self._takes[n] == take and slot.producer is not None:
                 self._feed(slot, qualities)
 
     def _feed(self, slot: Slot, qualities: Sequence[int]) -> None:

@@ -79,6 +79,7 @@ class Room:
             participant.muted.clear()
             for producer in participant.producers():
                 producer.pause(paused=False)
+            self._announce()
         participant.owner = owner
         participant.fence = fence
         participant.gone_at = None
@@ -101,12 +102,15 @@ class Room:
         self._disconnect(participant)
         if participant.encoder is not None:
             participant.encoder.close()
-        for slot in self.places:
-            if slot.holder == participant_id:
-                slot.holder = None
+        self._vacate(participant_id)
         if not self.participants:
             self.empty_since = time.monotonic()
         self._announce()
+
+    def _vacate(self, participant_id: str) -> None:
+        for slot in self.places:
+            if slot.holder == participant_id:
+                slot.holder = None
 
     def _disconnect(self, participant: Participant) -> None:
         """Close the connections of a page."""

@@ -21,6 +21,7 @@ from media.rtcp import RtcpError
 
 _RELAYED = {"transport", "quality"}  # what is told of a viewer there as it is told here
 _SECONDS_UNUSED = 60.0
+_SECONDS_TO_ANSWER, _SECONDS_TO_TELL = 2.0, 0.5  # a worker that hangs must not make ours seem to
 _log = structlog.get_logger()
 
 
@@ -33,6 +34,7 @@ class _Other:
         self.client = WorkerClient(str(control), on_event, on_lost)
         self.outlet = Outlet(pipe_path(control))
         self.opening = asyncio.Lock()  # of pipes
+        self.lives = 0  # how often it went
 
 
 def pipe_path(control: Path) -> Path:
@@ -82,37 +84,49 @@ class Spill:
         self, name: str, room: Room, participant: Participant, *, restart: bool
     ) -> dict[str, Any]:
         """Return `id` and `sdp` of an offer of another worker; of our own, when no other can be had."""
+        place = participant.elsewhere
         try:
-            if participant.elsewhere is None:
-                index = await self._least_loaded()
-                participant.elsewhere = participant.elsewhere or Elsewhere(index)
-            place = participant.elsewhere
-            client = await self._mirror(name, room, place.index)
-            await client.attach(
-                name,
-                participant.id,
-                staff=participant.staff,
-                device=participant.device,
-                fence=participant.fence,
-            )
-            offer = await client.subscribe(name, participant.id, restart=restart)
-        except (WorkerGone, WorkerRefused, OSError) as error:
+            async with asyncio.timeout(_SECONDS_TO_ANSWER):
+                if place is None:
+                    index = await self._least_loaded()
+                    place = participant.elsewhere = participant.elsewhere or Elsewhere(index)
+                client = await self._mirror(name, room, place.index)
+                await client.mirrored(
+                    name,
+                    participant.id,
+                    staff=participant.staff,
+                    device=participant.device,
+                    fence=participant.fence,
+                )
+                offer = await client.subscribe(name, participant.id, restart=restart)
+        except (WorkerGone, WorkerRefused, OSError, TimeoutError) as error:
             _log.warning("spill.failed", room=name, error=repr(error))
-            self._require(room, participant)
+            self._require(name, room, participant, place)
+            if isinstance(error, WorkerRefused) and error.code == "not_attached" and place is not None:
+                self._cut(name, room, place.index)  # it knows our mirror no longer
             sdp = room.offer(participant, restart=False)
             return {"id": participant.watches_on, "sdp": sdp}
+        self._require(name, room, participant, place)
         place.connection = offer["id"]
-        try:
-            self._require(room, participant)
-        except WorkerRefused:
-            self._ask_later(client.detach(name, participant.id, fence=participant.fence))
-            raise
         return offer
 
-    def _require(self, room: Room, participant: Participant) -> None:
-        """Raises WorkerRefused when somebody has left while another worker was asked."""
-        if room.participants.get(participant.id) is not participant:
-            raise WorkerRefused("not_attached", "they have left meanwhile")
+    def _require(self, name: str, room: Room, participant: Participant, place: Elsewhere | None) -> None:
+        """Raises WorkerRefused when somebody has left, or watches otherwise, since another was asked."""
+        is_here = room.participants.get(participant.id) is participant
+        if is_here and participant.elsewhere is place:
+            return
+        now = participant.elsewhere if is_here else None
+        if place is not None and (now is None or now.index != place.index):
+            self._ask_later(self._others[place.index].client.leave_mirror(name, participant.id))
+        raise WorkerRefused("not_attached", "they have left, or asked again, meanwhile")
+
+    async def silent_for(self, name: str, participant: Participant) -> float | None:
+        """Return the seconds since the last packet of somebody there; None when it cannot be told soon."""
+        try:
+            async with asyncio.timeout(_SECONDS_TO_TELL):
+                return await self.at(participant).silent_for(name, participant.id)
+        except (WorkerGone, WorkerRefused, TimeoutError):
+            return None
 
     def at(self, participant: Participant) -> WorkerClient:
         """Return the worker somebody watches at who watches elsewhere."""
@@ -122,11 +136,15 @@ class Spill:
     async def _least_loaded(self) -> int:
         """Raises WorkerGone."""
         load = {}
-        for index, other in enumerate(self._others):
-            if other.client.connected:
-                with contextlib.suppress(WorkerGone, WorkerRefused):
-                    stats = await other.client.stats()
-                    load[index] = stats["participants"] + stats["rooms"]
+
+        async def ask(index: int, client: WorkerClient) -> None:
+            with contextlib.suppress(WorkerGone, WorkerRefused, TimeoutError):
+                async with asyncio.timeout(_SECONDS_TO_TELL):
+                    stats = await client.stats()
+                load[index] = stats["participants"] + stats["rooms"]
+
+        connected = [(n, one.client) for n, one in enumerate(self._others) if one.client.connected]
+        await asyncio.gather(*(ask(n, client) for n, client in connected))
         if not load:
             raise WorkerGone
         return min(load, key=lambda index: load[index])
@@ -140,7 +158,13 @@ class Spill:
                     raise WorkerGone
                 if not other.outlet.is_open:
                     other.outlet.open()
+                lives = other.lives
                 number = await other.client.mirror(name)
+                if other.lives != lives:
+                    raise WorkerGone
+                if self._rooms.get(name) is not room:
+                    self._end(name, index)
+                    raise WorkerGone
                 room.on_left = partial(self._leave, name)
                 pipe = Pipe(
                     number,
@@ -152,21 +176,20 @@ class Spill:
                 room.add_pipe(index, pipe)
         return other.client
 
-    def tidy(self, room: Room, now: float) -> None:
+    def tidy(self, name: str, room: Room, now: float) -> None:
         """Once a second: close a room's pipes to where nobody watches it any more."""
         there = {one.elsewhere.index for one in room.participants.values() if one.elsewhere is not None}
         for index, pipe in list(room.pipes.items()):
             if index in there:
                 pipe.used_at = now
             elif now - pipe.used_at > _SECONDS_UNUSED and not self._others[index].opening.locked():
-                del room.pipes[index]
-                pipe.close()
+                self._cut(name, room, index)
 
     def _leave(self, name: str, participant: Participant) -> None:
-        self._ask_later(self.at(participant).detach(name, participant.id, fence=participant.fence))
+        self._ask_later(self.at(participant).leave_mirror(name, participant.id))
 
     def _end(self, name: str, index: int) -> None:
-        self._ask_later(self._others[index].client.close_room(name))
+        self._ask_later(self._others[index].client.end_mirror(name))
 
     def _ask_later(self, asking: Awaitable[Any]) -> None:
         """Ask without waiting; a worker that is gone has forgotten them anyway."""
@@ -192,7 +215,7 @@ class Spill:
             except RtcpError:
                 _log.exception("spill.feedback", room=facts["room"])
         elif event == "layers":
-            pipe.wake(facts["participant"], facts["source"], [int(rid) for rid in facts["awake"]])
+            pipe.wake(facts["mid"], facts["take"], facts["awake"])
         elif event in _RELAYED:
             participant = room.participants.get(facts["participant"])
             place = participant.elsewhere if participant is not None else None
@@ -205,14 +228,19 @@ class Spill:
         """Another worker is gone: those who watched there come again, to wherever there is room."""
         other = self._others[index]
         other.outlet.close()
-        for name, room in self._rooms.items():
-            pipe = room.pipes.pop(index, None)
-            if pipe is None:
-                continue
-            pipe.close()
-            for participant in room.participants.values():
-                place = participant.elsewhere
-                if place is not None and place.index == index:
-                    participant.elsewhere = None
-                    facts = {"participant": participant.id, "id": place.connection, "kind": "subscribe"}
-                    self._tell(name, "transport", facts | {"state": "closed"})
+        other.lives += 1
+        for name, room in list(self._rooms.items()):
+            self._cut(name, room, index)
+
+    def _cut(self, name: str, room: Room, index: int) -> None:
+        """Close a room's pipe; those who watch there come again."""
+        pipe = room.pipes.pop(index, None)
+        if pipe is None:
+            return
+        pipe.close()
+        for participant in list(room.participants.values()):
+            place = participant.elsewhere
+            if place is not None and place.index == index:
+                participant.elsewhere = None
+                facts = {"participant": participant.id, "id": place.connection, "kind": "subscribe"}
+                self._tell(name, "transport", facts | {"state": "closed"})

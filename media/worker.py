@@ -142,13 +142,13 @@ class Worker:
                 try:
                     room.tick_fast(now)
                     if second:
-                        self._every_second(room, now)
+                        self._every_second(name, room, now)
                 except Exception:  # one room's bug must not stop the clock of the others
                     _log.exception("media.tick_failed", room=name)
 
-    def _every_second(self, room: Room, now: float) -> None:
+    def _every_second(self, name: str, room: Room, now: float) -> None:
         room.tick(now)
-        self._spill.tidy(room, now)
+        self._spill.tidy(name, room, now)
         for participant in list(room.participants.values()):
             if participant.gone_at and now - participant.gone_at > _SECONDS_ORPHANED:
                 room.detach(participant.id)
@@ -202,13 +202,13 @@ class Worker:
             answer = [number, True, await result]
         except Exception as error:
             answer = [number, False, *_refusal(error, method)]
-        writer.write(pack(answer))
+        _write(writer, pack(answer))
 
     def _tell(self, room: str) -> Callable[[str, dict[str, Any]], None]:
         def tell(name: str, facts: dict[str, Any]) -> None:
             data = pack([0, name, {"room": room, **facts}])
             for owner in self._owners:
-                owner.write(data)
+                _write(owner, data)
 
         return tell
 
@@ -236,7 +236,7 @@ class Worker:
         assert self._wiring is not None  # noqa: S101 - set before the control socket opens
 
         def tell(name: str, facts: dict[str, Any]) -> None:
-            owner.write(pack([0, name, {"room": room, **facts}]))
+            _write(owner, pack([0, name, {"room": room, **facts}]))
 
         number = next(self._numbers) & 0xFFFF
         mirror = Mirror(
@@ -251,6 +251,25 @@ class Worker:
         found = self._rooms.get(room)
         if isinstance(found, Mirror) and found.owner is owner:
             found.show(places, speaking)
+
+    def _mirror_of(self, owner: object, room: str) -> Mirror:
+        found = self._rooms.get(room)
+        if not isinstance(found, Mirror) or found.owner is not owner:
+            raise Refused("not_attached", "there is no mirror of that room")
+        return found
+
+    def mirrored(
+        self, owner: object, *, room: str, participant: str, staff: bool, device: str, fence: int
+    ) -> None:
+        self._mirror_of(owner, room).attach(
+            participant, staff=staff, owner=owner, device=device, fence=fence, floor=()
+        )
+
+    def leave_mirror(self, owner: object, *, room: str, participant: str) -> None:
+        self._mirror_of(owner, room).detach(participant)
+
+    def end_mirror(self, owner: object, *, room: str) -> None:
+        self._end(self._mirror_of(owner, room))
 
     def _piped(self, message: bytes) -> None:
         try:
@@ -312,7 +331,7 @@ class Worker:
             return here
 
         async def least() -> float | None:
-            there = await self._spill.at(someone).silent_for(room, participant)
+            there = await self._spill.silent_for(room, someone)
             return min((one for one in (here, there) if one is not None), default=None)
 
         return least()
@@ -350,7 +369,7 @@ class Worker:
         self, _owner: object, *, room: str, participant: str, restart: bool
     ) -> dict[str, Any] | Awaitable[dict[str, Any]]:
         place, someone = self._participant(room, participant)
-        if self._spill.is_for(place, someone):
+        if not isinstance(place, Mirror) and self._spill.is_for(place, someone):
             return self._spill.subscribe(room, place, someone, restart=restart)
         offer = place.offer(someone, restart=restart)
         return {"id": someone.subscribe.id if someone.subscribe else None, "sdp": offer}
@@ -446,6 +465,9 @@ _METHODS: dict[str, Callable[..., Any]] = {
     for method in (
         Worker.mirror,
         Worker.show,
+        Worker.mirrored,
+        Worker.leave_mirror,
+        Worker.end_mirror,
         Worker.attach,
         Worker.detach,
         Worker.silent_for,
@@ -468,6 +490,13 @@ _METHODS: dict[str, Callable[..., Any]] = {
         Worker.stats,
     )
 }
+
+
+def _write(writer: asyncio.StreamWriter, data: bytes) -> None:
+    """Write to a connection, unless it is gone: who clears up after it still speaks to it."""
+    if not writer.is_closing():
+        with contextlib.suppress(RuntimeError):  # uvloop's, of one that was just closed
+            writer.write(data)
 
 
 def _refusal(error: Exception, method: str) -> tuple[str, str]:

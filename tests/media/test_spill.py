@@ -1,11 +1,15 @@
 """A room with more viewers than one worker carries: the rest watch at another, and nobody notices."""
 
 import asyncio
+import struct
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from media.control import WorkerRefused
+from media.formats import VP8
+from media.mirror import Mirror
 from media.pipe import Outlet
 from tests.builders import until
 from tests.media.peers import ROOM, Bench, two_workers
@@ -105,6 +109,59 @@ async def test_viewers_of_a_worker_that_dies_are_told_and_come_back(tmp_path: Pa
         await until(lambda: not two.client.connected, 5)
         await one.subscribe("b")  # nobody else is there: it is carried here
         await _sees(one, "b")
+
+
+async def test_what_slept_there_is_taken_again_though_its_numbers_went_on(tmp_path: Path) -> None:
+    told: list[tuple[str, dict[str, Any]]] = []
+    async with two_workers(tmp_path) as (one, _, _):
+        wiring = one.worker._wiring
+        assert wiring is not None
+        mirror = Mirror(wiring, lambda *event: told.append(event), object(), number=1, ask=lambda _data: None)
+        nobody = {"participant": None, "take": 0, "format": None, "qualities": 0, "paused": False}
+        camera = {"participant": "t", "take": 1, "format": "vp8", "qualities": 3, "paused": False}
+        mirror.show([camera if slot.place.mid == "1" else nobody for slot in mirror.places], [])
+        slot = mirror.places[1]
+        assert slot.producer is not None
+        best, now = slot.producer.layers[2], 1000.0
+
+        def comes(sequence: int) -> int:
+            packet = struct.pack("!BBHLL", 0x80, 0x80 | VP8.payload_type, sequence, 0, 7) + b"\x10\x01"
+            mirror.take(1, 2, packet)
+            return best.packets
+
+        assert comes(100) == 1
+        assert comes(100) == 1, "it came before"
+        mirror._rest(slot, slot.producer, now)
+        mirror._rest(slot, slot.producer, now + 11)
+        assert told[-1] == ("layers", {"mid": "1", "take": 1, "awake": [0]})
+        slot.strands[2].waiting[cast(Any, object())] = None
+        mirror._rest(slot, slot.producer, now + 300)
+        assert told[-1] == ("layers", {"mid": "1", "take": 1, "awake": [0, 2]})
+        assert comes(40_100) == 2
+        # Another source on the same place is another stream.
+        mirror.show([{**camera, "take": 2} if one.place.mid == "1" else nobody for one in mirror.places], [])
+        assert slot.producer.layers[2] is not best
+
+
+async def test_a_stale_farewell_harms_no_room_of_ones_own(tmp_path: Path) -> None:
+    async with two_workers(tmp_path) as (one, two, _):
+        await _class(one, "a", "b")
+        await two.client.attach(ROOM, "b", staff=False, device="d", fence=one.rank)  # it moved there
+        await one.client.close_room(ROOM)
+        await asyncio.sleep(0.5)
+        assert await two.client.occupants() == {ROOM: {"b": one.rank}}
+
+
+async def test_a_worker_that_hangs_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with two_workers(tmp_path) as (one, two, _):
+        await _class(one, "a", "b")
+        monkeypatch.setattr(two.worker, "_answer", lambda *_: asyncio.sleep(60))
+        began = asyncio.get_running_loop().time()
+        await one.client.silent_for(ROOM, "b")
+        await one.attach("c")
+        await one.subscribe("c")  # carried here
+        assert asyncio.get_running_loop().time() - began < 4
+        await _sees(one, "c")
 
 
 async def test_a_room_whose_worker_is_gone_is_mirrored_no_longer(tmp_path: Path) -> None:
