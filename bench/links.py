@@ -23,7 +23,7 @@ from playwright.async_api import Browser, Page, async_playwright
 
 from tests.browser import chromium
 from tests.browser.conftest import signed_in
-from tests.browser.links import relayed
+from tests.browser.links import ENCODED, relayed
 from tests.builders import Person, School
 from tests.product import Product
 
@@ -41,13 +41,6 @@ _SEEN = """async () => {
         silent: one.silentConcealedSamples, soundLost: one.packetsLost });
   });
   return seen;
-}"""
-_ENCODED = """async () => {
-  const encoded = {};
-  (await window.liveserverClass.media.publisher.pc.getStats()).forEach((one) => {
-    if (one.type === 'outbound-rtp' && one.rid) encoded[one.rid] = one.framesEncoded;
-  });
-  return encoded;
 }"""
 _FIRST_FRAME = """() => new Promise((done) => {
   const look = () => {
@@ -168,9 +161,9 @@ async def thin(seconds: float) -> dict[str, Any]:
             relay.down.rate = 300_000
             await _height(page, 180, 15)
             dropped = relay.dropped
-            before, sent_before = await page.evaluate(_SEEN), await held.desk.evaluate(_ENCODED)
+            before, sent_before = await page.evaluate(_SEEN), await held.desk.evaluate(ENCODED)
             await asyncio.sleep(seconds)
-            after, sent = await page.evaluate(_SEEN), await held.desk.evaluate(_ENCODED)
+            after, sent = await page.evaluate(_SEEN), await held.desk.evaluate(ENCODED)
     heard = after["samples"] - before["samples"]
     return {
         "seen, % of the pictures sent": 100

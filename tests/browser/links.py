@@ -9,6 +9,14 @@ from bench.relay import Link, Relay
 from media.worker import advertised
 from tests.product import Product
 
+# How many pictures a teacher's page has encoded in each quality.
+ENCODED = """async () => {
+  const encoded = {};
+  (await window.liveserverClass.media.publisher.pc.getStats()).forEach((one) => {
+    if (one.type === 'outbound-rtp' && one.rid) encoded[one.rid] = one.framesEncoded;
+  });
+  return encoded;
+}"""
 # Every way to the server but the relay's is taken out of what the server says of itself.
 _DETOUR = """
 const accept = RTCPeerConnection.prototype.setRemoteDescription;
