@@ -1,14 +1,14 @@
 """How the web process speaks to a media worker: the protocol and its client.
 
-Messages are msgpack behind a four-byte length, over a unix socket (or TCP with a secret, when the
-worker is on another host: to come).
+Messages go over a channel (media/channel.py): a unix socket, or TCP sealed with a secret when the worker is
+on another host.
 
     request   [id, method, {arguments}]          id counts from 1
     answer    [id, true, result]  or  [id, false, code, sentence]
     event     [0, name, {facts}]
 
 Methods: attach, detach, publish, encode, stop_encoding, play, stop_playing, subscribe, answer, view, grant,
-revoke, mute, close_room, viewing, slots, occupants, encoders, stats. Events: slots, transport, quality,
+revoke, mute, close_room, viewing, slots, occupants, encoders, know, stats. Events: slots, transport, quality,
 layers, speakers. Sources are camera, microphone, screen; a slot is a place of the stage. Workers ask each
 other for mirrors, too (media/spill.py), and tell each other feedback.
 """
@@ -16,21 +16,18 @@ other for mirrors, too (media/spill.py), and tell each other feedback.
 import asyncio
 import contextlib
 import itertools
-import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import msgpack
+import structlog
 
-_LENGTH = struct.Struct("!L")
-_LONGEST = 1 << 20
+from media.channel import Channel, WrongSecret
+
 _SECONDS = 5.0
+_SECONDS_BETWEEN_TRIES, _SECONDS_WITH_WRONG_SECRET = 0.1, 5.0
+_log = structlog.get_logger()
 
 OnEvent = Callable[[str, dict[str, Any]], None]
-
-
-class ControlError(ValueError):
-    """Bytes that are no message of the protocol; the connection is closed."""
 
 
 class WorkerRefused(Exception):
@@ -46,59 +43,45 @@ class WorkerGone(Exception):
     """The worker does not answer; it is restarted by its supervisor and knows nobody then."""
 
 
-def pack(message: Sequence[Any]) -> bytes:
-    body: bytes = msgpack.packb(message)
-    return _LENGTH.pack(len(body)) + body
-
-
-async def read(reader: asyncio.StreamReader) -> list[Any]:
-    """Return the next message. Raises IncompleteReadError at the end, ControlError on nonsense."""
-    (size,) = _LENGTH.unpack(await reader.readexactly(4))
-    if size > _LONGEST:
-        raise ControlError("a control message above 1 MiB")
-    return unpack(await reader.readexactly(size))
-
-
-def unpack(body: bytes) -> list[Any]:
-    """Return the message of these bytes. Raises ControlError."""
-    try:
-        message = msgpack.unpackb(body)
-    except Exception as error:  # msgpack raises half a dozen kinds, ValueError not always among them
-        raise ControlError("not msgpack") from error
-    if not isinstance(message, list) or len(message) < 3:
-        raise ControlError("not a control message")
-    return message
-
-
 class WorkerClient:
-    """One connection to one worker, made again when it breaks. Closed by its composition root."""
+    """One connection to one worker, made again when it breaks. Closed by its composition root.
 
-    def __init__(self, path: str, on_event: OnEvent, on_lost: Callable[[], None]) -> None:
-        self._path = path
+    `secret` is what hosts share, for a worker on another.
+    """
+
+    def __init__(
+        self, address: str, on_event: OnEvent, on_lost: Callable[[], None], secret: bytes = b""
+    ) -> None:
+        self.address = address
+        self._secret = secret
         self._on_event = on_event
         self._on_lost = on_lost
         self._ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Any]] = {}
-        self._writer: asyncio.StreamWriter | None = None
+        self.channel: Channel | None = None
         self._ready = asyncio.Event()
 
     async def run(self) -> None:
         """Keep connected until cancelled."""
         while True:
             try:
-                reader, self._writer = await asyncio.open_unix_connection(self._path)
-            except OSError:
-                await asyncio.sleep(0.1)
+                self.channel = channel = await Channel.connect(self.address, self._secret)
+            except WrongSecret:
+                _log.error("control.wrong_secret", worker=self.address, hint="auth.secret differs there")
+                await asyncio.sleep(_SECONDS_WITH_WRONG_SECRET)
+                continue
+            except (OSError, TimeoutError, asyncio.IncompleteReadError):
+                await asyncio.sleep(_SECONDS_BETWEEN_TRIES)
                 continue
             self._ready.set()
             try:
                 with contextlib.suppress(asyncio.IncompleteReadError, OSError, ValueError):
                     while True:
-                        self._take(await read(reader))
+                        self._take(await channel.read())
             finally:
                 self._ready.clear()
-                self._writer.close()
-                self._writer = None
+                channel.close()
+                self.channel = None
                 for future in self._waiting.values():
                     if not future.done():
                         future.set_exception(WorkerGone())
@@ -129,12 +112,12 @@ class WorkerClient:
             future.set_exception(WorkerRefused(message[2], message[3]))
 
     async def _call(self, method: str, **arguments: Any) -> Any:
-        if self._writer is None:
+        if self.channel is None:
             raise WorkerGone
         number = next(self._ids)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
-        self._writer.write(pack([number, method, arguments]))
+        self.channel.write([number, method, arguments])
         try:
             return await asyncio.wait_for(future, _SECONDS)
         except TimeoutError as error:
@@ -166,9 +149,9 @@ class WorkerClient:
 
     def show(self, room: str, places: Sequence[Mapping[str, Any]], speaking: Sequence[str]) -> None:
         """Say what stands on the stage of a mirrored room, without waiting (media/mirror.py)."""
-        if self._writer is not None:
+        if self.channel is not None:
             arguments = {"room": room, "places": list(places), "speaking": list(speaking)}
-            self._writer.write(pack([next(self._ids), "show", arguments]))
+            self.channel.write([next(self._ids), "show", arguments])
 
     # Of the web processes
 
@@ -286,6 +269,10 @@ class WorkerClient:
         """Return every program that sends: `room`, `participant`, `id`, and the `login` it came by."""
         found: list[dict[str, Any]] = await self._call("encoders")
         return found
+
+    async def know(self, workers: Sequence[str]) -> None:
+        """Name the workers of other hosts that may carry viewers of its rooms: all, each time."""
+        await self._call("know", workers=list(workers))
 
     async def stats(self) -> dict[str, Any]:
         found: dict[str, Any] = await self._call("stats")

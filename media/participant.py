@@ -10,11 +10,11 @@ from media.transport import Transport
 
 @dataclass(slots=True)
 class Elsewhere:
-    """Where somebody watches who watches at another worker: its index among the others, and the id of the
+    """Where somebody watches who watches at another worker: its control address, and the id of the
     connection there, None when there is none now.
     """
 
-    index: int
+    worker: str
     connection: int | None = None
 
 

@@ -1,7 +1,8 @@
 """Media from one worker to another: what a room shows, once, for all who watch it there.
 
 A pipe is a viewer of every quality of every place, and has packets as they are laid out before encryption.
-They go over a unix socket that keeps messages whole:
+They go over a unix socket that keeps messages whole, or, to another host, as sealed datagrams
+(media/sealing.py) to the port its control connection goes to:
 
     number of the mirror (2 bytes), mid, quality (a byte each), an RTP packet or RTCP
 
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from media import rtcp
+from media.channel import endpoint, is_of_another_host
+from media.sealing import NAME_BYTES, Keys, Opener, Sealer, SealError
 from media.slot import Place, Slot
 from media.strand import NONE, Entry, Strand, Watcher
 
@@ -140,25 +143,47 @@ class Pipe:
         self._on_closed()
 
 
-class Outlet:
-    """Towards one other worker; opened again with each of its lives. Closed by `Spill`."""
+def pipe_path(control: str) -> Path:
+    """Return where a worker of this host takes pipes, by its control socket."""
+    return Path(control + ".pipe")
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+
+def _datagrams(address: str) -> socket.socket:
+    host, _ = endpoint(address)
+    return socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+
+
+class Outlet:
+    """Towards one other worker, named by its control address; opened again with each of its lives. Closed by
+    `Spill`.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
         self._socket: socket.socket | None = None
+        self._name = b""
+        self._sealer: Sealer | None = None
         self.dropped = 0
 
     @property
     def is_open(self) -> bool:
         return self._socket is not None
 
-    def open(self) -> None:
-        """Raises OSError when the other is not there."""
-        opened = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    def open(self, keys: Keys | None) -> None:
+        """`keys` are those of a control connection to another host. Raises OSError when it is not there."""
+        if is_of_another_host(self._address):
+            if keys is None:
+                raise ConnectionError("the other host is not connected")
+            self._name, self._sealer = keys.pipe_name, Sealer(keys.pipe)
+            where: tuple[str, int] | str = endpoint(self._address)
+            opened = _datagrams(self._address)
+        else:
+            where = str(pipe_path(self._address))
+            opened = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         opened.setblocking(False)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
         try:
-            opened.connect(str(self._path))
+            opened.connect(where)
         except OSError:
             opened.close()
             raise
@@ -168,6 +193,8 @@ class Outlet:
         """Send, or drop what a worker that is behind cannot take: it asks for it again."""
         if self._socket is None:
             return
+        if self._sealer is not None:
+            message = self._sealer.datagram(self._name, message)
         try:
             self._socket.send(message)
         except OSError:
@@ -180,7 +207,7 @@ class Outlet:
 
 
 class Inlet:
-    """Where pipes of other workers end. Closed by the worker."""
+    """Where pipes of this host's other workers end. Closed by the worker."""
 
     def __init__(self, path: Path, on_message: Callable[[bytes], None]) -> None:
         self._on_message = on_message
@@ -220,4 +247,48 @@ class Inlet:
                 connection.close()
                 self._connections.discard(connection)
                 return
+            self._on_message(message)
+
+
+class SealedInlet:
+    """Where pipes of other hosts end; each control connection from there opens one. Closed by the worker."""
+
+    def __init__(self, address: str, on_message: Callable[[bytes], None]) -> None:
+        self._on_message = on_message
+        self._openers: dict[bytes, Opener] = {}
+        self.refused = 0  # datagrams that were not sealed for us
+        self._socket = _datagrams(address)
+        self._socket.setblocking(False)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
+        self._socket.bind(endpoint(address))
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.add_reader(self._socket, self._readable)
+
+    def close(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.remove_reader(self._socket)
+        self._socket.close()
+
+    def welcome(self, keys: Keys) -> None:
+        """Take the pipe of a control connection."""
+        self._openers[keys.pipe_name] = Opener(keys.pipe)
+
+    def forget(self, keys: Keys) -> None:
+        self._openers.pop(keys.pipe_name, None)
+
+    def _readable(self) -> None:
+        for _ in range(_BATCH):
+            try:
+                data = self._socket.recv(_LONGEST)
+            except OSError:
+                return
+            opener = self._openers.get(data[:NAME_BYTES])
+            if opener is None:
+                self.refused += 1
+                continue
+            try:
+                message = opener.datagram(data)
+            except SealError:
+                self.refused += 1
+                continue
             self._on_message(message)

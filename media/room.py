@@ -40,7 +40,7 @@ class Room:
     def __init__(self, wiring: Wiring, tell: Tell) -> None:
         self.participants: dict[str, Participant] = {}
         self.viewing = Viewing()
-        self.pipes: dict[int, Pipe] = {}  # to other workers, by their index among the others
+        self.pipes: dict[str, Pipe] = {}  # to other workers, by their control addresses
         self.on_left: Callable[[Participant], None] = lambda _participant: None  # who watched elsewhere
         self._ticked_at = time.monotonic()
         self._wiring = wiring
@@ -126,8 +126,8 @@ class Room:
             self.on_left(participant)
             participant.elsewhere = None
 
-    def add_pipe(self, index: int, pipe: Pipe) -> None:
-        self.pipes[index] = pipe
+    def add_pipe(self, worker: str, pipe: Pipe) -> None:
+        self.pipes[worker] = pipe
         pipe.show(self._speaking)
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from media import control, h264, red, rtcp, rtp, sdp, vp8
+from media import channel, h264, red, rtcp, rtp, sdp, vp8
 from media.arrivals import Arrivals
 from media.formats import H264, OPUS, VP8
 from media.ice import IceLite, local_ufrag_of
@@ -140,8 +140,8 @@ def tcp_stream(data: bytes) -> None:
 
 def control_message(data: bytes) -> None:
     try:
-        message = control.unpack(data)
-    except control.ControlError:
+        message = channel.unpack(data)
+    except channel.ControlError:
         return
     assert isinstance(message, list)
 

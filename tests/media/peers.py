@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from aiortc.mediastreams import AudioStreamTrack, MediaStreamError, VideoStreamT
 
 from media.control import WorkerClient
 from media.worker import Worker, WorkerSettings, advertised
+from tests.product import free_ports
 
 ROOM = "room"
 
@@ -72,7 +74,7 @@ class Bench:
 
 @asynccontextmanager
 async def bench(folder: Path) -> AsyncIterator[Bench]:
-    async with _worker(folder, 0, 1) as worker, _asked(worker, folder, 0) as made:
+    async with _worker(_settings(folder, 0)) as worker, _asked(worker, folder, 0) as made:
         yield made
 
 
@@ -80,9 +82,12 @@ async def bench(folder: Path) -> AsyncIterator[Bench]:
 async def two_workers(folder: Path) -> AsyncIterator[tuple[Bench, Bench, asyncio.Event]]:
     """Run two workers; the first carries one viewer of a room, the event ends the second."""
     stop = asyncio.Event()
+    settings = [
+        replace(_settings(folder, n), others=[_control(folder, 1 - n)], most_viewers=1) for n in range(2)
+    ]
     async with (
-        _worker(folder, 0, 2) as first,
-        _worker(folder, 1, 2, stop) as second,
+        _worker(settings[0]) as first,
+        _worker(settings[1], stop) as second,
         _asked(first, folder, 0) as one,
         _asked(second, folder, 1) as two,
     ):
@@ -90,27 +95,47 @@ async def two_workers(folder: Path) -> AsyncIterator[tuple[Bench, Bench, asyncio
         yield one, two, stop
 
 
+@asynccontextmanager
+async def two_hosts(folder: Path, secrets: tuple[bytes, bytes]) -> AsyncIterator[tuple[Bench, Bench, str]]:
+    """Run two workers that meet as those of two hosts do, each with its secret; the first carries one viewer
+    of a room. The text is the second one's address.
+    """
+    addresses = [f"127.0.0.1:{free_ports(1)}" for _ in range(2)]
+    settings = [
+        replace(_settings(folder, n), other_hosts=addresses[n], secret=secrets[n], most_viewers=1)
+        for n in range(2)
+    ]
+    async with (
+        _worker(settings[0]) as first,
+        _worker(settings[1]) as second,
+        _asked(first, folder, 0) as one,
+        _asked(second, folder, 1) as two,
+    ):
+        await one.client.know([addresses[1]])
+        await two.client.know([addresses[0]])
+        await asyncio.sleep(0.3)
+        yield one, two, addresses[1]
+
+
 def _control(folder: Path, index: int) -> Path:
     return folder / f"c{index}.sock"
 
 
-@asynccontextmanager
-async def _worker(
-    folder: Path, index: int, of: int, stop: asyncio.Event | None = None
-) -> AsyncIterator[Worker]:
-    stop = stop or asyncio.Event()
-    worker = Worker(
-        WorkerSettings(
-            index=index,
-            host="",
-            udp_port=0,
-            tcp_port=0,
-            public_address=advertised("", "0.0.0.0")[0],
-            control=_control(folder, index),
-            others=[_control(folder, n) for n in range(of) if n != index],
-            most_viewers=1 if of > 1 else 300,
-        )
+def _settings(folder: Path, index: int) -> WorkerSettings:
+    return WorkerSettings(
+        index=index,
+        host="",
+        udp_port=0,
+        tcp_port=0,
+        public_address=advertised("", "0.0.0.0")[0],
+        control=_control(folder, index),
     )
+
+
+@asynccontextmanager
+async def _worker(settings: WorkerSettings, stop: asyncio.Event | None = None) -> AsyncIterator[Worker]:
+    stop = stop or asyncio.Event()
+    worker = Worker(settings)
     running = asyncio.create_task(worker.run(stop))
     try:
         yield worker

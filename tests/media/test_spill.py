@@ -72,7 +72,7 @@ async def test_who_is_too_many_watches_at_the_other_worker(tmp_path: Path) -> No
         assert one.frames["b", MICROPHONE] <= seen + 2
         assert (await two.client.stats())["participants"] == 1
         await one.client.close_room(ROOM)
-        await until(lambda: not two.worker._mirrors, 5)
+        await until(lambda: not two.worker.orders._mirrors, 5)
         assert (await two.client.stats())["participants"] == 0
 
 
@@ -101,7 +101,9 @@ async def test_viewers_of_a_worker_that_dies_are_told_and_come_back(tmp_path: Pa
         await _class(one, "a", "b")
         await _sees(one, "b")
         (gone,) = [
-            o.elsewhere.connection for o in one.worker._rooms[ROOM].participants.values() if o.elsewhere
+            o.elsewhere.connection
+            for o in one.worker.orders._rooms[ROOM].participants.values()
+            if o.elsewhere
         ]
         stop.set()
         told = {"room": ROOM, "participant": "b", "id": gone, "kind": "subscribe", "state": "closed"}
@@ -114,8 +116,7 @@ async def test_viewers_of_a_worker_that_dies_are_told_and_come_back(tmp_path: Pa
 async def test_what_slept_there_is_taken_again_though_its_numbers_went_on(tmp_path: Path) -> None:
     told: list[tuple[str, dict[str, Any]]] = []
     async with two_workers(tmp_path) as (one, _, _):
-        wiring = one.worker._wiring
-        assert wiring is not None
+        wiring = one.worker.orders._wiring
         mirror = Mirror(wiring, lambda *event: told.append(event), object(), number=1, ask=lambda _data: None)
         nobody = {"participant": None, "take": 0, "format": None, "qualities": 0, "paused": False}
         camera = {"participant": "t", "take": 1, "format": "vp8", "qualities": 3, "paused": False}
@@ -155,7 +156,7 @@ async def test_a_stale_farewell_harms_no_room_of_ones_own(tmp_path: Path) -> Non
 async def test_a_worker_that_hangs_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with two_workers(tmp_path) as (one, two, _):
         await _class(one, "a", "b")
-        monkeypatch.setattr(two.worker, "_answer", lambda *_: asyncio.sleep(60))
+        monkeypatch.setattr(two.worker._door, "_answer", lambda *_: asyncio.sleep(60))
         began = asyncio.get_running_loop().time()
         await one.client.silent_for(ROOM, "b")
         await one.attach("c")
@@ -183,7 +184,7 @@ async def test_no_pipe_is_kept_for_nobody(tmp_path: Path, monkeypatch: pytest.Mo
         await asyncio.sleep(1.5)
         assert (await two.client.stats())["mirrors"] == 1
         await one.client.detach(ROOM, "b", fence=one.rank)
-        await until(lambda: not two.worker._mirrors, 5)
+        await until(lambda: not two.worker.orders._mirrors, 5)
         await one.attach("c")
         await one.subscribe("c")
         await _sees(one, "c")
