@@ -1,4 +1,4 @@
-"""The commands: serve, web, media, migrate, create-admin, rotate-keys, demo, openapi."""
+"""The commands: serve, web, media, migrate, create-admin, rotate-keys, drain, demo, openapi."""
 
 import argparse
 import asyncio
@@ -47,6 +47,10 @@ def _parser() -> argparse.ArgumentParser:
         "--at-once", action="store_true", help="void the old ones within a minute: they leaked"
     )
     rotate.set_defaults(run=_rotate_keys)
+    drain = commands.add_parser("drain", help="give this host no new classes, those it has go on")
+    drain.add_argument("--wait", action="store_true", help="return when its media workers are empty")
+    drain.add_argument("--off", action="store_true", help="give it classes again")
+    drain.set_defaults(run=_drain)
     commands.add_parser("demo", help="prepare the demo school").set_defaults(run=_demo)
     commands.add_parser("openapi", help="print the OpenAPI document").set_defaults(run=_openapi)
     return parser
@@ -92,6 +96,7 @@ def _media(settings: Settings, arguments: argparse.Namespace) -> int:
 
     running = config.join_running(settings)
     media = settings.media
+    addresses = settings.control_addresses(running.workers)
     worker.main(
         worker.WorkerSettings(
             index=arguments.index,
@@ -102,6 +107,8 @@ def _media(settings: Settings, arguments: argparse.Namespace) -> int:
             control=running.control_socket(arguments.index),
             others=[running.control_socket(n) for n in range(running.workers) if n != arguments.index],
             most_viewers=media.viewers_per_worker,
+            other_hosts=addresses[arguments.index] if addresses else "",
+            secret=running.hosts_secret(),
         )
     )
     return 0
@@ -164,6 +171,24 @@ def _rotate_keys(settings: Settings, arguments: argparse.Namespace) -> int:
         return 2
     asyncio.run(rotate())
     print("it signs " + ("now, and the others are void" if arguments.at_once else "in ten minutes"))
+    return 0
+
+
+def _drain(settings: Settings, arguments: argparse.Namespace) -> int:
+    from liveserver import draining  # noqa: PLC0415 - redis is slow to load
+
+    running = config.join_running(settings)
+    if not settings.media.control_address:
+        print("liveserver: this host is alone, no other could take its classes", file=sys.stderr)
+        return 2
+    asyncio.run(draining.drain(settings, running, off=arguments.off))
+    if arguments.off:
+        print("this host is given classes again")
+        return 0
+    print("this host is given no new classes")
+    if arguments.wait:
+        asyncio.run(draining.until_empty(running, lambda people: print(f"{people} are in classes here")))
+        print("its media workers are empty")
     return 0
 
 

@@ -15,13 +15,15 @@ from aiohttp import web
 import api
 import api.operator
 from api.front import Front, Pace, own_names
-from liveserver.assembly import Storage, allowed_origins, build_services, open_storage
+from liveserver.assembly import Storage, StoreUnfit, allowed_origins, build_services, open_storage
 from liveserver.config import Running, Settings
 from liveserver.errors import Unavailable
+from liveserver.models.hosts import Host
 from liveserver.services import Services
 from liveserver.services.mailing import NOTIFY, SEND
 from liveserver.services.uploads import PREPARE_PORTRAIT, PREPARE_VIDEO, SCREEN_FILE
 from liveserver.services.webhooks import DELIVER
+from liveserver.storage.hosts import SECONDS_BELIEVED, HostRegistry
 from liveserver.storage.jobs import Worker
 from liveserver.storage.placement import Placement
 from signaling import hub
@@ -32,6 +34,7 @@ from signaling.network_test import NetworkTestDoor
 from signaling.rooms import Rooms
 from signaling.telling import Telling
 from signaling.whip import ProgramDoor
+from signaling.workers import Workers
 
 WEB_DIST = Path(__file__).parent.parent / "web" / "dist"
 _SECONDS_TO_WORKERS = 30.0
@@ -40,7 +43,7 @@ _log = structlog.get_logger()
 
 
 class Draining(Exception):
-    """The process stops: it finishes what it has and takes nothing new."""
+    """The process stops, or its host is to: it finishes what it has and takes nothing new."""
 
 
 async def run(settings: Settings, running: Running, port: int) -> None:
@@ -59,8 +62,10 @@ async def run(settings: Settings, running: Running, port: int) -> None:
         links = Links(timeout=hub.PING_TIMEOUT)
         sio = hub.server(app, allowed_origins(settings), links)
         api.serve_pages(app, WEB_DIST, settings.s3.public_endpoint or running.s3_endpoint)
-        rooms, telling = _signal(app, settings, running, services, storage, sio, links, owned)
-        await rooms.ready(_SECONDS_TO_WORKERS)
+        registry = HostRegistry(storage.redis)
+        await meet(settings, registry)
+        workers, telling = _signal(app, settings, running, services, storage, registry, sio, links, owned)
+        await workers.ready(_SECONDS_TO_WORKERS)
         await services.live_sessions.reconcile()
         owned.start(
             _regularly("reconcile", 1, services.live_sessions.reconcile, services.seats.note_refused),
@@ -79,7 +84,7 @@ async def run(settings: Settings, running: Running, port: int) -> None:
         runner = web.AppRunner(app, access_log=None, keepalive_timeout=60, shutdown_timeout=3)
         await runner.setup()
         site = web.TCPSite(runner, settings.http.host, port, ssl_context=_tls(settings), backlog=2048)
-        admin = await _open_admin(settings, storage, rooms, stop, port - settings.http.port)
+        admin = await _open_admin(settings, storage, workers, stop, port - settings.http.port)
         try:
             await site.start()
             _log.info("web.ready", port=port)
@@ -141,14 +146,22 @@ def _signal(
     running: Running,
     services: Services,
     storage: Storage,
+    registry: HostRegistry,
     sio: socketio.AsyncServer,
     links: Links,
     tasks: _Tasks,
-) -> tuple[Rooms, Telling]:
+) -> tuple[Workers, Telling]:
     """Wire the socket door: members, workers, and what is told to whom."""
     node = f"{os.getpid()}-{secrets.token_hex(4)}"
     members = Members()
-    rooms = Rooms([str(running.control_socket(n)) for n in range(running.workers)], Placement(storage.redis))
+    names = settings.worker_names(running.workers)
+    workers = Workers(
+        {name: str(running.control_socket(n)) for n, name in enumerate(names)},
+        _host(settings, running),
+        registry,
+        running.hosts_secret(),
+    )
+    rooms = Rooms(workers, Placement(storage.redis))
     telling = Telling(
         sio,
         services,
@@ -159,7 +172,7 @@ def _signal(
         renew_seconds=settings.seats.renew_seconds,
         grace_seconds=settings.seats.grace_seconds,
     )
-    rooms.listen(telling.worker_said, telling.worker_lost)
+    workers.listen(telling.worker_said, telling.worker_lost)
     storage.bus.listen(telling.happened)
     hub.Hub(
         sio,
@@ -177,13 +190,31 @@ def _signal(
     storage.bus.listen(accounts.happened)
     tasks.start(accounts.run(), "account")
     tasks.start(accounts.watch(), "account-watch")
-    for n, worker in enumerate(rooms.workers):
-        tasks.start(worker.run(), f"worker-{n}")
+    tasks.start(workers.run(), "workers")
     tasks.start(storage.bus.run(), "bus")
     tasks.start(telling.run(), "telling")
     tasks.start(telling.watch(), "watch")
     tasks.start(telling.renew(), "renew")
-    return rooms, telling
+    return workers, telling
+
+
+def _host(settings: Settings, running: Running) -> Host:
+    return Host(name=settings.host_name(), workers=tuple(settings.control_addresses(running.workers)))
+
+
+async def meet(settings: Settings, registry: HostRegistry, *, seconds: int = SECONDS_BELIEVED + 1) -> None:
+    """Raises StoreUnfit where another host uses our Redis and the two cannot reach each other's workers."""
+    name = settings.host_name()
+    for _ in range(seconds):  # one that was stopped, or was called otherwise, is soon forgotten
+        others = [host for host in await registry.living() if host.name != name]
+        deaf = [host.name for host in others if not host.workers or not settings.media.control_address]
+        if not deaf:
+            return
+        await asyncio.sleep(1)
+    raise StoreUnfit(
+        f"another host ({deaf[0]}) uses the same Redis: set media.control_address on both, so that each"
+        " reaches the other's media workers"
+    )
 
 
 async def _regularly(name: str, seconds: float, *deeds: Callable[[], Awaitable[None]]) -> None:
@@ -200,7 +231,7 @@ async def _regularly(name: str, seconds: float, *deeds: Callable[[], Awaitable[N
 
 
 async def _open_admin(
-    settings: Settings, storage: Storage, rooms: Rooms, stop: asyncio.Event, number: int
+    settings: Settings, storage: Storage, workers: Workers, stop: asyncio.Event, number: int
 ) -> web.AppRunner:
     """Open the operator's listener of the host's web process of that number."""
 
@@ -208,11 +239,11 @@ async def _open_admin(
         await storage.redis.ping()
 
     async def workers_answer() -> None:
-        if not rooms.connected:
+        if not workers.connected:
             raise ConnectionError
 
     async def still_serves() -> None:
-        if stop.is_set():
+        if stop.is_set() or workers.draining:
             raise Draining
 
     checks = {

@@ -4,8 +4,10 @@ An unknown key stops the server. Only the composition roots see the whole; every
 the values it needs.
 """
 
+import hmac
 import ipaddress
 import os
+import socket
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -45,6 +47,15 @@ def _network(value: str) -> str:
 
 
 Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], NoDecode, BeforeValidator(_listed)]
+
+
+def _ip_and_port(value: str) -> str:
+    if value:
+        host, _, port = value.rpartition(":")
+        ipaddress.ip_address(host.strip("[]"))
+        if not port.isdecimal() or not 0 < int(port) < 65_000:
+            raise ValueError('an IP address and a port are needed, like "10.0.0.5:51000"')
+    return value
 
 
 class ConfigError(Exception):
@@ -91,6 +102,7 @@ class Media(Section):
     turn_urls: list[Annotated[str, Field(pattern=r"^turns?:[^\s@]+$")]] = []
     turn_secret: str = Field(default="", repr=False)
     workers: Annotated[int, Field(ge=0, le=256)] = 0
+    control_address: Annotated[str, AfterValidator(_ip_and_port)] = ""
     viewers_per_worker: Annotated[int, Field(ge=1, le=10_000)] = 300
 
     @model_validator(mode="after")
@@ -206,6 +218,21 @@ class Settings(BaseSettings):
     live: Live = Live()
     log: Log = Log()
 
+    def host_name(self) -> str:
+        """Return what this host is called among those that use the same stores."""
+        return self.media.control_address or f"{socket.gethostname()} {self.state.dir.resolve()}"
+
+    def control_addresses(self, workers: int) -> list[str]:
+        """Return where other hosts ask each of this host's media workers; nowhere when it is alone."""
+        if not self.media.control_address:
+            return []
+        host, _, port = self.media.control_address.rpartition(":")
+        return [f"{host}:{int(port) + n}" for n in range(workers)]
+
+    def worker_names(self, workers: int) -> list[str]:
+        """Return what each media worker is called: the same on every host."""
+        return self.control_addresses(workers) or [str(n) for n in range(workers)]
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -254,6 +281,10 @@ class Running(BaseModel):
 
     def control_socket(self, index: int) -> Path:
         return self.sockets / f"media-{index}.sock"
+
+    def hosts_secret(self) -> bytes:
+        """Return what hosts of the same auth.secret share."""
+        return hmac.digest(self.auth_secret.encode(), b"liveserver hosts", "sha256")
 
     def write(self, settings: Settings) -> None:
         path = self.path(settings)

@@ -26,6 +26,7 @@ from liveserver.embedded.seaweed import Seaweed
 from liveserver.embedded.valkey import Valkey
 from liveserver.outside.transcoding import Transcoder
 from liveserver.storage.migrating import migrate
+from media.channel import endpoint
 
 _SECONDS_TO_READY = 60.0
 _SHORTEST_LIFE = 5.0  # seconds; who dies sooner waits before it is started again
@@ -101,6 +102,10 @@ class Supervisor:
             _try_bind(socket.SOCK_STREAM, http.host, http.port, n, "http.port")
             if http.admin_port:
                 _try_bind(socket.SOCK_STREAM, http.admin_host, http.admin_port, n, "http.admin_port")
+        for address in self._settings.control_addresses(media.worker_count()):
+            host, port = endpoint(address)
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                _try_bind(kind, host, port, 0, "media.control_address")
         for n in range(media.worker_count()):
             if media.udp_port:
                 _try_bind(socket.SOCK_DGRAM, media.host, media.udp_port, n, "media.udp_port")

@@ -7,6 +7,8 @@ from liveserver.models.accounts import User
 from liveserver.models.ids import LiveSessionId, UserId
 from liveserver.models.live_sessions import LiveSession, Seat
 
+ENCODER, PLAYER = "encoder", "player"  # the devices of members who are programs, and have no page
+PROGRAMS = frozenset({ENCODER, PLAYER})
 _PER_SECOND, _BURST = 20.0, 40.0
 _CHAT_PER_SECOND, _CHAT_BURST = 1.0, 5.0
 _NEGOTIATED_PER_SECOND, _NEGOTIATED_BURST = 3.0, 12.0

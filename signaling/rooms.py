@@ -1,15 +1,14 @@
 """Which media worker holds which class, and speaking to it."""
 
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from collections.abc import Awaitable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from liveserver.errors import BadOffer, FloorFull, Invalid, MediaUnavailable, NotFound, SeatSuperseded
 from media.control import WorkerClient, WorkerGone, WorkerRefused
 from signaling.members import Member
+from signaling.workers import SECONDS_TO_REVIVE, Workers
 
-SECONDS_TO_REVIVE = 3.0  # a worker has to come back, before its classes go to others
 TEST_ROOM = "test-"  # what the names of rooms begin with in which somebody tries their network
 _T = TypeVar("_T")
 
@@ -17,41 +16,17 @@ _T = TypeVar("_T")
 class Places(Protocol):
     """Where every process agrees which worker has a class. Raises MediaUnavailable."""
 
-    async def place(self, room: str, worker: int, *, instead_of: int | None = None) -> int: ...
-    async def held(self, rooms: Sequence[str]) -> Sequence[int | None]: ...
+    async def place(self, room: str, worker: str, *, instead_of: str | None = None) -> str: ...
+    async def held(self, rooms: Sequence[str]) -> Sequence[str | None]: ...
 
 
 class Rooms:
-    """The workers of this host. A class is given to the one with the fewest people, and stays there while it
-    lives.
-    """
+    """A class is given to the worker with the fewest people, and stays there while it lives."""
 
-    def __init__(self, paths: Sequence[str], places: Places) -> None:
+    def __init__(self, workers: Workers, places: Places) -> None:
+        self.workers = workers
         self._places = places
-        self._known: dict[str, int] = {}  # where classes were when last asked
-        self._said: Callable[[str, dict[str, Any]], None] = lambda _name, _facts: None
-        self._lost: Callable[[int], None] = lambda _index: None
-        self.workers = [
-            WorkerClient(path, self._hear, partial(self._lose, n)) for n, path in enumerate(paths)
-        ]
-
-    def listen(self, said: Callable[[str, dict[str, Any]], None], lost: Callable[[int], None]) -> None:
-        """Name who is told what workers say, and the index of one whose connection broke."""
-        self._said, self._lost = said, lost
-
-    def _hear(self, name: str, facts: dict[str, Any]) -> None:
-        self._said(name, facts)
-
-    def _lose(self, index: int) -> None:
-        self._lost(index)
-
-    async def ready(self, seconds: float) -> None:
-        for worker in self.workers:
-            await worker.ready(seconds)
-
-    @property
-    def connected(self) -> bool:
-        return all(worker.connected for worker in self.workers)
+        self._known: dict[str, str] = {}  # where classes were when last asked
 
     # Where a class is
 
@@ -60,36 +35,48 @@ class Rooms:
 
         Raises MediaUnavailable.
         """
-        index = self._known.get(room)
-        if index is None:
-            index = await self._places.place(room, await self._least_loaded())
-        if index >= len(self.workers):  # the host has fewer than it had
-            index = await self._places.place(room, await self._least_loaded(), instead_of=index)
-        self._known[room] = index
-        return self.workers[index]
+        name = self._known.get(room)
+        if name is None:
+            name = await self._places.place(room, await self.workers.least_loaded())
+        found = await self.workers.find(name)
+        if found is None:  # a host went, or has fewer than it had
+            name = await self._places.place(room, await self.workers.least_loaded(), instead_of=name)
+            found = await self.workers.find(name)
+        if found is None:
+            raise MediaUnavailable(retryAfter=2)
+        self._known[room] = name
+        return found
 
     async def _alive(self, room: str) -> WorkerClient:
         """Return the worker that has a class; another, when that is gone and does not come back."""
         worker = await self.worker(room)
-        index = self._known[room]
-        if not worker.connected and not await self.revived(index, SECONDS_TO_REVIVE):
-            await self.move(room, index)
+        name = self._known[room]
+        if not worker.connected and not await self.workers.revived(name, SECONDS_TO_REVIVE):
+            await self.move(room, name)
         return await self.worker(room)
 
-    async def move(self, room: str, index: int) -> None:
-        """Take a class from a worker that is gone, unless somebody did already. Raises MediaUnavailable."""
-        self._known[room] = await self._places.place(room, await self._least_loaded(), instead_of=index)
+    async def move(self, room: str, worker: str) -> None:
+        """Take a class from a worker that is gone, unless somebody did already. Raises MediaUnavailable when
+        there is no other, or its own host has yet to give it up.
+        """
+        if not await self.workers.may_be_given_up(worker):
+            (held,) = await self._places.held([room])
+            if held in {None, worker}:
+                raise MediaUnavailable(retryAfter=2)
+        self._known[room] = await self._places.place(
+            room, await self.workers.least_loaded(), instead_of=worker
+        )
 
-    def is_at(self, room: str, index: int) -> bool:
+    def is_at(self, room: str, worker: str) -> bool:
         """Say whether a class was at this worker when last asked."""
-        return self._known.get(room) == index
+        return self._known.get(room) == worker
 
-    async def is_elsewhere(self, room: str, index: int) -> bool:
+    async def is_elsewhere(self, room: str, worker: str) -> bool:
         """Say whether a class is at another worker by now. Raises MediaUnavailable."""
-        if self._known.get(room, index) == index:
+        if self._known.get(room, worker) == worker:
             return False
         (held,) = await self._places.held([room])
-        return held not in {None, index}
+        return held not in {None, worker}
 
     async def look_again(self) -> list[str]:
         """Ask anew where the classes are; return those that somebody else moved. Raises MediaUnavailable."""
@@ -107,26 +94,6 @@ class Rooms:
 
     def forget(self, room: str) -> None:
         self._known.pop(room, None)
-
-    async def revived(self, index: int, seconds: float) -> bool:
-        """Wait for a worker to take calls again; say whether it does."""
-        try:
-            await self.workers[index].ready(seconds)
-        except WorkerGone:
-            return False
-        return True
-
-    async def _least_loaded(self) -> int:
-        """Return the worker with the fewest people, the first of equals. Raises MediaUnavailable."""
-        load: dict[int, int] = {}
-        for index, worker in enumerate(self.workers):
-            if worker.connected:
-                with contextlib.suppress(WorkerGone, WorkerRefused):
-                    stats = await worker.stats()
-                    load[index] = stats["participants"] + stats["rooms"]
-        if not load:
-            raise MediaUnavailable(retryAfter=2)
-        return min(load, key=lambda index: load[index])
 
     async def enter(self, member: Member, floor: Sequence[str]) -> dict[str, Any]:
         """Let a member into the media room; return which of their device's connections live on."""

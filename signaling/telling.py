@@ -19,11 +19,11 @@ from liveserver.models.ids import FamilyId, LiveSessionId, UserId
 from liveserver.services import Services
 from media.control import WorkerClient
 from signaling.links import Links
-from signaling.members import Member, Members
-from signaling.rooms import SECONDS_TO_REVIVE, TEST_ROOM, Rooms, asked
+from signaling.members import ENCODER, PROGRAMS, Member, Members
+from signaling.reattaching import Reattaching
+from signaling.rooms import TEST_ROOM, Rooms, asked
 
 _NAMESPACE = "/classroom"
-ENCODER, PLAYER = "encoder", "player"  # the devices of members who are programs, and have no page
 _WARN_BEFORE, _CLOSE_AFTER = 60.0, 30.0  # seconds around the end of a socket's authorisation
 _MEDIA_SILENT = 6.0  # seconds; browsers report every one or two, and check ICE every five at most
 _SECONDS_BETWEEN_MEDIA_CHECKS = 5.0
@@ -56,6 +56,7 @@ class Telling:
         self._renew_seconds = renew_seconds
         self._grace_seconds = grace_seconds
         self._media_checked_at = 0.0
+        self._reattaching = Reattaching(services, members, rooms, self)
         self._queue: asyncio.Queue[tuple[str, Happening]] = asyncio.Queue()
         self._told: dict[str, Callable[[Happening], Awaitable[None]]] = {
             "attendee": self._attendee,
@@ -72,7 +73,6 @@ class Telling:
             "media.quality": self._quality,
             "media.layers": self._layers,
             "media.speakers": self._speakers,
-            "media.lost": self._media_lost,
         }
 
     # What comes in
@@ -84,8 +84,8 @@ class Telling:
     def worker_said(self, name: str, facts: Happening) -> None:
         self._queue.put_nowait((f"media.{name}", facts))
 
-    def worker_lost(self, index: int) -> None:
-        self._queue.put_nowait(("media.lost", {"index": index}))
+    def worker_lost(self, worker: str) -> None:
+        self._reattaching.worker_lost(worker)
 
     # Tasks
 
@@ -134,6 +134,7 @@ class Telling:
 
     async def drain(self) -> None:
         """The process stops: put every seat in grace, for the page to come back elsewhere."""
+        self._reattaching.close()
         for member in self._members:
             member.leaving = True
             self._members.remove(member.sid)
@@ -176,7 +177,7 @@ class Telling:
     async def lost(self, member: Member) -> None:
         """A socket is gone; its person may still be heard on media, or be back in a moment."""
         if not await self._still_heard(member):
-            await self._drop(member)
+            await self.drop(member)
             return
         with contextlib.suppress(Refusal):
             await self._services.classroom.away(member.seat, member.user)
@@ -184,7 +185,7 @@ class Telling:
     async def _check_lost(self) -> None:
         for member in self._members:
             if member.lost_at is not None and not await self._still_heard(member):
-                await self._drop(member)
+                await self.drop(member)
 
     async def _still_heard(self, member: Member) -> bool:
         """Say whether media of theirs arrives; note when the last did. A page without a socket has the
@@ -202,7 +203,7 @@ class Telling:
         member.lost_at = max(member.lost_at, now - silent)
         return silent < _MEDIA_SILENT and now - member.socket_lost_at < self._grace_seconds
 
-    async def _drop(self, member: Member) -> None:
+    async def drop(self, member: Member) -> None:
         """Begin the grace, counted from the last that was heard."""
         self._members.remove(member.sid)
         silent = time.monotonic() - (member.lost_at or time.monotonic())
@@ -218,11 +219,8 @@ class Telling:
         if now - self._media_checked_at < _SECONDS_BETWEEN_MEDIA_CHECKS:
             return
         self._media_checked_at = now
-        moved = set(await self._rooms.look_again())
-        await self._enter_all_again(
-            [member for member in self._members if member.room in moved or member.unattached]
-        )
-        for index, worker in enumerate(self._rooms.workers):
+        await self._reattaching.look_again()
+        for name, worker in self._rooms.workers.ours.items():
             # First who is there, then who may be: who enters in between is in neither or in both.
             try:
                 occupants = await asked(worker.occupants())
@@ -231,14 +229,14 @@ class Telling:
             for room, people in occupants.items():
                 if room.startswith(TEST_ROOM):
                     continue
-                if await self._rooms.is_elsewhere(room, index):
+                if await self._rooms.is_elsewhere(room, name):
                     await asked(worker.close_room(room))
                     continue
                 holders = await self._services.seats.holders(LiveSessionId(UUID(room)))
-                for name, fence in people.items():
-                    if holders is not None and UserId(UUID(name)) not in holders:
-                        _log.warning("media.without_seat", room=room, participant=name)
-                        await asked(worker.detach(room, name, fence=fence))
+                for person, fence in people.items():
+                    if holders is not None and UserId(UUID(person)) not in holders:
+                        _log.warning("media.without_seat", room=room, participant=person)
+                        await asked(worker.detach(room, person, fence=fence))
             seen = await asked(worker.viewing())
             seen = {room: sums for room, sums in seen.items() if not room.startswith(TEST_ROOM)}
             if seen:
@@ -253,9 +251,9 @@ class Telling:
                 await self._login_revoked({"family": str(family)})
 
     async def _encoders(self) -> list[tuple[WorkerClient, Happening]]:
-        """Return every program that sends, and its worker."""
+        """Return every program that sends to a worker of this host, and the worker."""
         found = []
-        for worker in self._rooms.workers:
+        for worker in self._rooms.workers.ours.values():
             with contextlib.suppress(MediaUnavailable):
                 found += [(worker, one) for one in await asked(worker.encoders())]
         return found
@@ -279,11 +277,11 @@ class Telling:
 
     async def _transport(self, said: Happening) -> None:
         for member in self._here(said["room"], said["participant"]):
-            if member.device in {ENCODER, PLAYER}:
+            if member.device in PROGRAMS:
                 encodes = member.device == ENCODER
                 theirs = said["kind"] == "encoder" if encodes else said["id"] == member.playing
                 if theirs and said["state"] == "closed":
-                    await self._drop(member)  # nothing else of them is here
+                    await self.drop(member)  # nothing else of them is here
                 continue
             await self.to(
                 member.sid,
@@ -372,42 +370,6 @@ class Telling:
             else:
                 member.seat = seat
                 member.session = replace(member.session, seat_epoch=seat.epoch)
-
-    async def _media_lost(self, said: Happening) -> None:
-        """A worker died: its members enter its successor again and negotiate anew; or another worker, when
-        it does not come back.
-        """
-        index = said["index"]
-        if not any(self._rooms.is_at(member.room, index) for member in self._members):
-            return
-        back = await self._rooms.revived(index, SECONDS_TO_REVIVE)
-        waiting = [member for member in self._members if self._rooms.is_at(member.room, index)]
-        if not back:
-            for room in {member.room for member in waiting}:
-                try:
-                    await self._rooms.move(room, index)
-                except MediaUnavailable:  # there is no other: it is told again, behind what waits meanwhile
-                    self.worker_lost(index)
-                    return
-        await self._enter_all_again(waiting)
-
-    async def _enter_all_again(self, members: list[Member]) -> None:
-        for member in members:
-            if member.device in {ENCODER, PLAYER}:
-                await self._drop(member)  # its connection is gone, and it has no page to be told by
-                continue
-            try:
-                await self._enter_again(member)
-            except Refusal as refusal:
-                member.unattached = True  # it is tried again
-                _log.warning("media.reattach_failed", code=refusal.code)
-
-    async def _enter_again(self, member: Member) -> None:
-        if self._members.get(member.sid) is not member:
-            return
-        await self._rooms.enter(member, await self._services.classroom.floor_of(member.seat))
-        member.unattached = False
-        await self.to(member.sid, "media.lost", {})
 
     def _here(self, room: str, user: str) -> list[Member]:
         user_id = UserId(UUID(user))

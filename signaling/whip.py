@@ -28,9 +28,9 @@ from liveserver.models.accounts import Login
 from liveserver.models.ids import LiveSessionId, UserId
 from liveserver.models.live_sessions import Admission, LiveSession, SeatState
 from liveserver.services import Services
-from signaling.members import Bucket, Member, Members
+from signaling.members import ENCODER, PLAYER, Bucket, Member, Members
 from signaling.rooms import Rooms, asked
-from signaling.telling import ENCODER, PLAYER, Telling
+from signaling.telling import Telling
 
 _SDP = "application/sdp"
 _LONGEST = 32 * 1024

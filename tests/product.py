@@ -59,22 +59,23 @@ class Product:
         self.port = free_ports(self.processes)
         self.udp_port = free_ports(1, socket.SOCK_DGRAM)
         self.tcp_port = free_ports(1)
+        self.environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("LIVE_")},
+            "LIVE_STATE__DIR": str(self.state),
+            "LIVE_HTTP__PORT": str(self.port),
+            "LIVE_HTTP__PROCESSES": str(self.processes),
+            "LIVE_MEDIA__UDP_PORT": str(self.udp_port),
+            "LIVE_MEDIA__TCP_PORT": str(self.tcp_port),
+            "LIVE_MEDIA__WORKERS": "1",
+            **(self.settings or {}),
+        }
         self.log = self.state / "console.log"
         self.state.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as console:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "liveserver", "serve", "--demo"],
                 cwd=ROOT,
-                env={
-                    **{k: v for k, v in os.environ.items() if not k.startswith("LIVE_")},
-                    "LIVE_STATE__DIR": str(self.state),
-                    "LIVE_HTTP__PORT": str(self.port),
-                    "LIVE_HTTP__PROCESSES": str(self.processes),
-                    "LIVE_MEDIA__UDP_PORT": str(self.udp_port),
-                    "LIVE_MEDIA__TCP_PORT": str(self.tcp_port),
-                    "LIVE_MEDIA__WORKERS": "1",
-                    **(self.settings or {}),
-                },
+                env=self.environment,
                 stdout=console,
                 stderr=console,
             )

@@ -1,4 +1,4 @@
-"""Which media worker holds which class, agreed on in Redis by every web process."""
+"""Which media worker holds which class, agreed on in Redis by every web process of every host."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ class Placement:
         self._redis = client
         self._place = client.register_script(_PLACE)
 
-    async def place(self, room: str, worker: int, *, instead_of: int | None = None) -> int:
+    async def place(self, room: str, worker: str, *, instead_of: str | None = None) -> str:
         """Give a class to a worker; return which has it: that one, or the one somebody else gave it to.
 
         Raises MediaUnavailable while Redis is away.
@@ -37,9 +37,9 @@ class Placement:
             )
         except (redis.exceptions.RedisError, OSError) as error:
             raise MediaUnavailable(retryAfter=2) from error
-        return int(held)
+        return str(held)
 
-    async def held(self, rooms: Sequence[str]) -> list[int | None]:
+    async def held(self, rooms: Sequence[str]) -> list[str | None]:
         """Return which worker has each class, None for one that has no place. Raises MediaUnavailable."""
         if not rooms:
             return []
@@ -47,7 +47,7 @@ class Placement:
             found = await self._redis.mget([_key(room) for room in rooms])
         except (redis.exceptions.RedisError, OSError) as error:
             raise MediaUnavailable(retryAfter=2) from error
-        return [None if one is None else int(one) for one in found]
+        return [None if one is None else str(one) for one in found]
 
 
 def _key(room: str) -> str:

@@ -13,8 +13,10 @@ import pytest
 import redis.asyncio
 
 from liveserver.config import Running
+from liveserver.models.hosts import Host
 from media.control import WorkerClient, WorkerGone
 from signaling.rooms import Rooms
+from signaling.workers import Workers
 from tests.builders import School, until
 from tests.product import UNHURRIED, Product
 
@@ -149,30 +151,38 @@ async def test_who_comes_while_a_worker_is_down_gets_media_when_there_is_one(sch
     assert answer["ok"]["sdp"]
 
 
+class _Nobody:
+    """A registry that knows of no other host."""
+
+    async def beat(self, host: Host) -> None: ...
+    async def living(self) -> list[Host]:
+        return []
+
+
 class _Places:
     """Somebody moves classes, and one ends while it is asked for."""
 
-    def __init__(self, held: dict[str, int | None]) -> None:
+    def __init__(self, held: dict[str, str | None]) -> None:
         self.at = held
         self.rooms: Rooms | None = None
 
-    async def place(self, room: str, worker: int, *, instead_of: int | None = None) -> int:
+    async def place(self, room: str, worker: str, *, instead_of: str | None = None) -> str:
         self.at[room] = worker
         return worker
 
-    async def held(self, rooms: Sequence[str]) -> list[int | None]:
+    async def held(self, rooms: Sequence[str]) -> list[str | None]:
         if self.rooms is not None:
             self.rooms.forget("ends")
         return [self.at.get(room) for room in rooms]
 
 
 async def test_a_class_that_ends_meanwhile_hides_no_other_that_moved() -> None:
-    places = _Places({"moves": 0, "ends": 0, "forgotten": 0, "stays": 0})
-    rooms = Rooms(["a", "b"], places)
+    places = _Places({"moves": "0", "ends": "0", "forgotten": "0", "stays": "0"})
+    rooms = Rooms(Workers({"0": "a", "1": "b"}, Host(name="h"), _Nobody()), places)
     for room in places.at:
-        rooms._known[room] = 0
-    places.at |= {"moves": 1, "ends": 1, "forgotten": None}
+        rooms._known[room] = "0"
+    places.at |= {"moves": "1", "ends": "1", "forgotten": None}
     places.rooms = rooms
     assert await rooms.look_again() == ["moves"]
-    assert rooms.is_at("moves", 1)
-    assert places.at["forgotten"] == 0
+    assert rooms.is_at("moves", "1")
+    assert places.at["forgotten"] == "0"
