@@ -9,6 +9,8 @@ CACHE := .cache
 NODE_PATH := PATH="$(CURDIR)/$(CACHE)/node/bin:$$PATH"
 WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) web/index.html web/docs.html web/vite.config.ts
 IMAGE ?= liveserver
+# Media and browsers have the machine to themselves; the rest is tested two files at a time.
+ALONE := tests/browser tests/media
 
 .PHONY: help run test check fix bench fuzz fuzz-api web image lock openapi browser clean
 help:  ## this list
@@ -18,7 +20,12 @@ run: $(VENV)/ready web/dist/index.html  ## the whole product with a demo school;
 	@exec $(BIN)/python -m liveserver serve --demo $(if $(LAN),--lan)
 
 test: $(VENV)/dev web/dist/index.html browser  ## every test, real browsers included
+ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
+else
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(foreach one,$(ALONE),--ignore=$(one))
+	$(BIN)/python -m pytest $(ALONE)
+endif
 
 check: $(VENV)/dev web/node_modules/ready  ## style, types and import contracts
 	$(BIN)/ruff format --check .

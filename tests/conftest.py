@@ -20,6 +20,15 @@ def pytest_asyncio_loop_factories() -> dict[str, object]:
     return {"uvloop": uvloop.new_event_loop}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _leaving() -> Iterator[None]:
+    """Let products stop while the next test runs: their stores take seconds to say goodbye."""
+    left = Product.leaving = []
+    yield
+    for one in left:
+        one.stop()
+
+
 @pytest.fixture(scope="session")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     """The whole product with two web processes."""

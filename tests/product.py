@@ -12,7 +12,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 ROOT = Path(__file__).parent.parent
 PASSWORD = "liveserver-demo"
@@ -22,7 +22,9 @@ UNHURRIED = {
     "LIVE_HTTP__REQUEST_BURST": "100000",
 }
 
-_next_port = itertools.count(20_000 + os.getpid() * 10 % 9_000)
+# Two runs of tests side by side look for ports apart from each other.
+_RUN = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+_next_port = itertools.count(16_000 + 6_000 * (_RUN % 2) + os.getpid() * 10 % 5_000)
 
 
 def free_ports(count: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
@@ -47,15 +49,20 @@ def free_ports(count: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     raise AssertionError("no free ports")
 
 
-@dataclass
+@dataclass(eq=False)
 class Product:
     """`make run` on loopback, in a state directory of its own. Closed by leaving the `with`."""
 
     state: Path
     processes: int = 1
     settings: dict[str, str] | None = None
+    # Where it is a list, products that were left stop by themselves, and are waited for when it matters.
+    leaving: ClassVar["list[Product] | None"] = None
 
     def __enter__(self) -> Self:
+        for one in self.leaving or []:
+            if one.state == self.state:
+                one.stop()
         self.port = free_ports(self.processes)
         self.udp_port = free_ports(1, socket.SOCK_DGRAM)
         self.tcp_port = free_ports(1)
@@ -104,7 +111,8 @@ class Product:
 
     def stop(self) -> None:
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
+            if self not in (self.leaving or []):  # told once already
+                self.process.send_signal(signal.SIGINT)
             try:
                 self.process.wait(30)
             except subprocess.TimeoutExpired:
@@ -117,4 +125,8 @@ class Product:
         _error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        self.stop()
+        if self.leaving is None:
+            self.stop()
+        elif self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.leaving.append(self)

@@ -4,9 +4,12 @@ from typing import NamedTuple
 
 
 class Mutant(NamedTuple):
+    """`first` is where a search begins: it finds this one soonest; any other finds it later."""
+
     name: str
     before: str
     after: str
+    first: int = 0
 
 
 MUTANTS = [
@@ -15,14 +18,15 @@ MUTANTS = [
         "  if redis.call('ZCARD', K.z) >= number('max') then return nil end\n",
         "",
     ),
-    Mutant("renew ignores the fence", "and tostring(seat.f) == args[n + 1] then", "then"),
+    Mutant("renew ignores the fence", "and tostring(seat.f) == args[n + 1] then", "then", first=5),
     Mutant(
         "expiry counts as presence until now",
         "seat.st == 'S' and seat.hb or now, seat.st)",
         "now, seat.st)",
+        first=1,
     ),
-    Mutant("no forgiveness for a stall", "if gap > number('stall') then forgive(gap) end", ""),
-    Mutant("a stall is forgiven to seats only", "{ K.z, K.qx, K.st }", "{ K.z }"),
+    Mutant("no forgiveness for a stall", "if gap > number('stall') then forgive(gap) end", "", first=4),
+    Mutant("a stall is forgiven to seats only", "{ K.z, K.qx, K.st }", "{ K.z }", first=7),
     Mutant("time runs backwards", "now = math.max(wall_clock(), number('now'))", "now = wall_clock()"),
     Mutant(
         "a freed slot is not returned",
@@ -46,13 +50,15 @@ MUTANTS = [
         "  local seat = get(book, user)\n  if not seat then\n",
         "  local book = role == 'staff' and staff_book() or seats_book()\n"
         "  local seat = get(book, user)\n  if not seat then\n",
+        first=3,
     ),
     Mutant(
         "an old tab's drop counts",
         "or seat.st ~= 'S' or tostring(seat.f) ~= args[3] then",
         "or seat.st ~= 'S' then",
+        first=27,
     ),
-    Mutant("a drop may reach before the stay", "math.max(seat.t0, now - ", "math.min(now, now - "),
+    Mutant("a drop may reach before the stay", "math.max(seat.t0, now - ", "math.min(now, now - ", first=1),
     Mutant(
         "grace counts from now",
         "put(book, user, seat, at + number('grace'))",
@@ -86,5 +92,10 @@ MUTANTS = [
         "user in ipairs(redis.call('ZRANGEBYSCORE', K.qx, '-inf', now)) do unqueue(user)",
         "user in ipairs({}) do unqueue(user)",
     ),
-    Mutant("an offer lasts as a reservation", "number('offer'), 'offered')", "number('resv'), 'offered')"),
+    Mutant(
+        "an offer lasts as a reservation",
+        "number('offer'), 'offered')",
+        "number('resv'), 'offered')",
+        first=11,
+    ),
 ]
