@@ -157,7 +157,7 @@ def _signal(
     names = settings.worker_names(running.workers)
     workers = Workers(
         {name: str(running.control_socket(n)) for n, name in enumerate(names)},
-        _host(settings, running),
+        Host(name=settings.host_name(), is_alone=not settings.media.control_address),
         registry,
         running.hosts_secret(),
     )
@@ -194,12 +194,9 @@ def _signal(
     tasks.start(storage.bus.run(), "bus")
     tasks.start(telling.run(), "telling")
     tasks.start(telling.watch(), "watch")
+    tasks.start(telling.follow(), "follow")
     tasks.start(telling.renew(), "renew")
     return workers, telling
-
-
-def _host(settings: Settings, running: Running) -> Host:
-    return Host(name=settings.host_name(), workers=tuple(settings.control_addresses(running.workers)))
 
 
 async def meet(settings: Settings, registry: HostRegistry, *, seconds: int = SECONDS_BELIEVED + 1) -> None:
@@ -207,7 +204,7 @@ async def meet(settings: Settings, registry: HostRegistry, *, seconds: int = SEC
     name = settings.host_name()
     for _ in range(seconds):  # one that was stopped, or was called otherwise, is soon forgotten
         others = [host for host in await registry.living() if host.name != name]
-        deaf = [host.name for host in others if not host.workers or not settings.media.control_address]
+        deaf = [host.name for host in others if host.is_alone or not settings.media.control_address]
         if not deaf:
             return
         await asyncio.sleep(1)

@@ -29,6 +29,7 @@ from pydantic_settings import (
 )
 
 Port = Annotated[int, Field(ge=0, le=65535)]
+_SHORTEST_SECRET = 32
 Positive = Annotated[int, Field(gt=0)]
 
 
@@ -52,7 +53,9 @@ Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], NoDec
 def _ip_and_port(value: str) -> str:
     if value:
         host, _, port = value.rpartition(":")
-        ipaddress.ip_address(host.strip("[]"))
+        address = ipaddress.ip_address(host.strip("[]"))
+        if address.is_unspecified or address.is_multicast:
+            raise ValueError("the address itself is needed by which other hosts reach this one")
         if not port.isdecimal() or not 0 < int(port) < 65_000:
             raise ValueError('an IP address and a port are needed, like "10.0.0.5:51000"')
     return value
@@ -256,6 +259,8 @@ def load() -> Settings:
             f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors(include_url=False)
         ]
         raise ConfigError("\n".join(lines)) from None
+    if settings.media.control_address and 0 < len(settings.auth.secret) < _SHORTEST_SECRET:
+        raise ConfigError(f"auth.secret: hosts need one of {_SHORTEST_SECRET} characters or more")
     if bool(settings.http.certificate) != bool(settings.http.key):
         raise ConfigError("http.certificate and http.key go together: set both or neither")
     return settings

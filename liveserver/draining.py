@@ -1,12 +1,13 @@
 """Taking a host out of service: it is given no new classes, and is empty once those it has are over."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from liveserver.config import Running, Settings
 from liveserver.storage.hosts import HostRegistry
 from liveserver.storage.redis_client import connect
-from media.control import WorkerClient
+from media.control import WorkerClient, WorkerGone
 
 _SECONDS_BETWEEN_LOOKS = 2.0
 
@@ -27,10 +28,8 @@ async def until_empty(running: Running, tell: Callable[[int], None]) -> None:
     ]
     tasks = [asyncio.create_task(worker.run()) for worker in workers]
     try:
-        for worker in workers:
-            await worker.ready(10)
         before = 0
-        while people := sum([(await worker.stats())["participants"] for worker in workers]):
+        while people := sum([await _people(worker) for worker in workers]):
             if people != before:
                 tell(people)
             before = people
@@ -38,3 +37,12 @@ async def until_empty(running: Running, tell: Callable[[int], None]) -> None:
     finally:
         for task in tasks:
             task.cancel()
+
+
+async def _people(worker: WorkerClient) -> int:
+    """Return how many watch or send at a worker; one that is started anew has forgotten everybody."""
+    while True:
+        with contextlib.suppress(WorkerGone):
+            await worker.ready(10)
+            people: int = (await worker.stats())["participants"]
+            return people

@@ -2,7 +2,7 @@
 
 A message is msgpack behind a four-byte length. An address is the path of a unix socket, or `IP:port` of
 another host: there both ends name random bytes, prove with a first, empty message that they know the secret,
-and seal all that follows (media/sealing.py).
+the caller before the called, and seal all that follows (media/sealing.py).
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from typing import Any
 
 import msgpack
 
-from media.sealing import NONCE_BYTES, Keys, Opener, Sealer, SealError, agree
+from media.sealing import NONCE_BYTES, TAG_BYTES, Keys, Opener, Sealer, SealError, agree
 
 _LENGTH = struct.Struct("!L")
 _LONGEST = 1 << 20
@@ -81,9 +81,11 @@ class Channel:
             try:
                 ours = os.urandom(NONCE_BYTES)
                 writer.write(ours)
-                keys = agree(secret, ours, await reader.readexactly(NONCE_BYTES))
+                keys = agree(secret, ours, await reader.readexactly(NONCE_BYTES), address)
                 made = cls(reader, writer, keys=keys)
-                await made._prove(Sealer(keys.to_called), Opener(keys.to_caller))
+                made._seal(Sealer(keys.to_called), Opener(keys.to_caller))
+                made._send(b"")
+                await made._see_proof()
             except BaseException:
                 writer.close()
                 raise
@@ -91,19 +93,21 @@ class Channel:
 
     @classmethod
     async def accept(
-        cls, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, secret: bytes
+        cls, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, secret: bytes, address: str
     ) -> "Channel":
         """Take another host's connection. Raises OSError, IncompleteReadError, TimeoutError; WrongSecret."""
         async with asyncio.timeout(_SECONDS_TO_GREET):
             ours = os.urandom(NONCE_BYTES)
             writer.write(ours)
-            keys = agree(secret, await reader.readexactly(NONCE_BYTES), ours)
+            keys = agree(secret, await reader.readexactly(NONCE_BYTES), ours, address)
             made = cls(reader, writer, keys=keys)
-            await made._prove(Sealer(keys.to_caller), Opener(keys.to_called))
+            made._seal(Sealer(keys.to_caller), Opener(keys.to_called))
+            await made._see_proof()  # before ours: a stranger is given nothing to try secrets on
+            made._send(b"")
         return made
 
-    async def _prove(self, sealer: Sealer, opener: Opener) -> None:
-        """Show that we know the secret, and see that the other end does."""
+    def _seal(self, sealer: Sealer, opener: Opener) -> None:
+        """Seal from here on, and end what the other host is silent on."""
         self._sealer, self._opener = sealer, opener
         option = getattr(socket, "TCP_USER_TIMEOUT", None)
         connection = self._writer.get_extra_info("socket")
@@ -113,22 +117,24 @@ class Channel:
         for name, seconds in (("TCP_KEEPIDLE", 2), ("TCP_KEEPINTVL", 1), ("TCP_KEEPCNT", 3)):
             if hasattr(socket, name):
                 connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), seconds)
-        self._write(b"")
+
+    async def _see_proof(self) -> None:
         try:
-            empty = await self._body()
-        except ControlError as error:
+            await self._body(TAG_BYTES)
+        except (
+            ControlError,
+            asyncio.IncompleteReadError,
+        ) as error:  # it hangs up on who does not know its own
             raise WrongSecret("the other end does not know our secret") from error
-        if empty:
-            raise WrongSecret("the other end did not greet us")
 
     async def read(self) -> list[Any]:
         """Return the next message. Raises IncompleteReadError at the end, ControlError on nonsense."""
         return unpack(await self._body())
 
-    async def _body(self) -> bytes:
+    async def _body(self, longest: int = _LONGEST) -> bytes:
         (size,) = _LENGTH.unpack(await self._reader.readexactly(4))
-        if size > _LONGEST:
-            raise ControlError("a control message above 1 MiB")
+        if size > longest:
+            raise ControlError(f"a control message above {longest} bytes")
         body = await self._reader.readexactly(size)
         if self._opener is None:
             return body
@@ -139,15 +145,18 @@ class Channel:
 
     def write(self, message: Sequence[Any]) -> None:
         """Send without waiting, unless the other end is gone; one that reads nothing is given up."""
+        self.write_packed(pack(message))
+
+    def write_packed(self, body: bytes) -> None:
         if self._writer.is_closing():
             return
         if self._writer.transport.get_write_buffer_size() > _MOST_BEHIND:
             self._writer.transport.abort()
             return
         with contextlib.suppress(RuntimeError):  # uvloop's, of one that was just closed
-            self._write(pack(message))
+            self._send(body)
 
-    def _write(self, body: bytes) -> None:
+    def _send(self, body: bytes) -> None:
         if self._sealer is not None:
             body = self._sealer.seal(body)
         self._writer.write(_LENGTH.pack(len(body)) + body)

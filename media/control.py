@@ -78,6 +78,8 @@ class WorkerClient:
                 with contextlib.suppress(asyncio.IncompleteReadError, OSError, ValueError):
                     while True:
                         self._take(await channel.read())
+            except Exception:  # of who was told: that must not end the connection for good
+                _log.exception("control.internal", worker=self.address)
             finally:
                 self._ready.clear()
                 channel.close()
@@ -165,7 +167,7 @@ class WorkerClient:
         fence: int,
         floor: Sequence[str] = (),
     ) -> dict[str, Any]:
-        """Let somebody in; return `publish` and `subscribe`, the ids of connections that live on.
+        """Let somebody in; return `publish`, `subscribe` and `encoder`, the ids of connections that live on.
 
         `fence` counts a person's entrances: an order about an older one changes nothing.
         """

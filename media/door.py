@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from media.channel import Channel, WrongSecret, endpoint
+from media.channel import Channel, WrongSecret, endpoint, pack
 from media.control import WorkerGone, WorkerRefused
 from media.orders import METHODS, Orders, Refused
 from media.pipe import Inlet, SealedInlet, pipe_path
@@ -17,7 +17,7 @@ from media.room import FloorFull, OlderEntrance
 from media.sdp import SdpError
 from media.transport import NewPeerCertificate
 
-_MOST_UNPROVEN = 64  # connections of who has not shown yet that they know the secret
+_MOST_UNPROVEN = 64  # connections of who has not shown yet that they know the secret; then the oldest goes
 _log = structlog.get_logger()
 
 
@@ -34,7 +34,7 @@ class Door:
         self._servers: list[asyncio.Server] = []
         self._inlet = Inlet(pipe_path(str(control)), self._piped)
         self._sealed = SealedInlet(other_hosts, self._piped) if other_hosts else None
-        self._unproven = 0
+        self._unproven: dict[asyncio.StreamWriter, None] = {}  # in the order they came
 
     async def open(self, orders: Orders) -> None:
         self._orders = orders
@@ -62,8 +62,9 @@ class Door:
 
     def tell(self, name: str, facts: dict[str, Any]) -> None:
         """Tell everybody who may ask for something."""
+        body = pack([0, name, facts])
         for channel in self._channels:
-            channel.write([0, name, facts])
+            channel.write_packed(body)
 
     @property
     def refused(self) -> int:
@@ -78,12 +79,13 @@ class Door:
         await self._serve(Channel(reader, writer))
 
     async def _far(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._unproven >= _MOST_UNPROVEN:
-            writer.close()
-            return
-        self._unproven += 1
+        if len(self._unproven) >= _MOST_UNPROVEN:
+            oldest = next(iter(self._unproven))
+            del self._unproven[oldest]
+            oldest.close()
+        self._unproven[writer] = None
         try:
-            channel = await Channel.accept(reader, writer, self._secret)
+            channel = await Channel.accept(reader, writer, self._secret, self._other_hosts)
         except WrongSecret:
             _log.warning("control.wrong_secret", peer=writer.get_extra_info("peername"))
             writer.close()
@@ -92,7 +94,7 @@ class Door:
             writer.close()
             return
         finally:
-            self._unproven -= 1
+            self._unproven.pop(writer, None)
         assert channel.keys is not None  # noqa: S101 - of another host
         assert self._sealed is not None  # noqa: S101 - it opened with our port
         self._sealed.welcome(channel.keys)

@@ -18,7 +18,7 @@ from media.spill import Spill
 from media.transport import Wiring
 
 _SECONDS_EMPTY = 60.0
-_SECONDS_ORPHANED = 10.0
+_SECONDS_ORPHANED, _SECONDS_ORPHANED_FAR = 10.0, 30.0  # a connection between hosts may be back
 _log = structlog.get_logger()
 
 
@@ -79,7 +79,9 @@ class Orders:
         room.tick(now)
         self._spill.tidy(name, room, now)
         for participant in list(room.participants.values()):
-            if participant.gone_at and now - participant.gone_at > _SECONDS_ORPHANED:
+            far = isinstance(participant.owner, Channel) and participant.owner.keys is not None
+            orphaned = _SECONDS_ORPHANED_FAR if far else _SECONDS_ORPHANED
+            if participant.gone_at and now - participant.gone_at > orphaned:
                 room.detach(participant.id)
         is_ours = not isinstance(room, Mirror)  # a mirror is ended by whose room it is
         if is_ours and not room.participants and now - room.empty_since > _SECONDS_EMPTY:
@@ -197,6 +199,7 @@ class Orders:
         return {
             "publish": joined.publish.id if joined.publish else None,
             "subscribe": joined.watches_on,
+            "encoder": joined.encoder.id if joined.encoder else None,
         }
 
     def detach(self, _owner: object, *, room: str, participant: str, fence: int) -> None:

@@ -16,8 +16,9 @@ NONCE_BYTES = 32
 NAME_BYTES = 8
 _KEY_BYTES = 32
 _NUMBER_BYTES = 8
+TAG_BYTES = 16
 _WINDOW = 1024
-DATAGRAM_OVERHEAD = NAME_BYTES + _NUMBER_BYTES + 16
+DATAGRAM_OVERHEAD = NAME_BYTES + _NUMBER_BYTES + TAG_BYTES
 
 
 class SealError(ValueError):
@@ -34,11 +35,10 @@ class Keys:
     pipe_name: bytes
 
 
-def agree(secret: bytes, caller: bytes, called: bytes) -> Keys:
-    """Return the keys of a connection by what its ends named, NONCE_BYTES each."""
-    made = HKDF(hashes.SHA256(), 3 * _KEY_BYTES + NAME_BYTES, caller + called, b"liveserver hosts 1").derive(
-        secret
-    )
+def agree(secret: bytes, caller: bytes, called: bytes, address: str) -> Keys:
+    """Return the keys of a connection by what its ends named, NONCE_BYTES each, and the address called."""
+    info = b"liveserver hosts 1 " + address.encode()
+    made = HKDF(hashes.SHA256(), 3 * _KEY_BYTES + NAME_BYTES, caller + called, info).derive(secret)
     first, second, third = (made[n * _KEY_BYTES : (n + 1) * _KEY_BYTES] for n in range(3))
     return Keys(to_called=first, to_caller=second, pipe=third, pipe_name=made[3 * _KEY_BYTES :])
 

@@ -66,9 +66,16 @@ class Spill:
                 self._others[address] = _Other(client)
         for address, other in list(self._others.items()):
             other.is_wanted = address in workers
-            if not other.is_wanted and not any(address in room.pipes for room in self._rooms.values()):
+            if not other.is_wanted and not self._is_used(address, other):
                 other.close()
                 del self._others[address]
+
+    def _is_used(self, worker: str, other: _Other) -> bool:
+        return other.opening.locked() or any(
+            worker in room.pipes
+            or any(one.elsewhere and one.elsewhere.worker == worker for one in room.participants.values())
+            for room in self._rooms.values()
+        )
 
     def close(self) -> None:
         for task in self._farewells:
@@ -159,6 +166,7 @@ class Spill:
 
         able = [(address, one.client) for address, one in self._others.items() if one.is_wanted]
         await asyncio.gather(*(ask(address, client) for address, client in able if client.connected))
+        load = {address: people for address, people in load.items() if address in self._others}
         if not load:
             raise WorkerGone
         return min(load, key=lambda address: load[address])

@@ -51,6 +51,7 @@ class Member:
     warned: bool = False
     playing: int | None = None  # the connection of a player, which is all there is of them
     leaving: bool = False
+    worker: str = ""  # whose media room they entered last
     unattached: bool = False  # seated, and not in the media room: no worker took them
     breaches: int = 0
     socket_lost_at: float | None = None

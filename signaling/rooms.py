@@ -67,13 +67,13 @@ class Rooms:
             room, await self.workers.least_loaded(), instead_of=worker
         )
 
-    def is_at(self, room: str, worker: str) -> bool:
-        """Say whether a class was at this worker when last asked."""
-        return self._known.get(room) == worker
+    def has_left(self, member: Member) -> bool:
+        """Say whether a member's class is at another worker than they entered, as far as we know."""
+        return bool(member.worker) and self._known.get(member.room) not in {None, member.worker}
 
     async def is_elsewhere(self, room: str, worker: str) -> bool:
         """Say whether a class is at another worker by now. Raises MediaUnavailable."""
-        if self._known.get(room, worker) == worker:
+        if self._known.get(room) == worker:
             return False
         (held,) = await self._places.held([room])
         return held not in {None, worker}
@@ -98,7 +98,8 @@ class Rooms:
     async def enter(self, member: Member, floor: Sequence[str]) -> dict[str, Any]:
         """Let a member into the media room; return which of their device's connections live on."""
         worker = await self._alive(member.room)
-        return await asked(
+        name = self._known[member.room]
+        lives: dict[str, Any] = await asked(
             worker.attach(
                 member.room,
                 member.name,
@@ -108,6 +109,8 @@ class Rooms:
                 floor=floor,
             )
         )
+        member.worker = name
+        return lives
 
 
 async def asked(call: Awaitable[_T]) -> _T:

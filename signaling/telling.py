@@ -118,6 +118,10 @@ class Telling:
             except Exception:
                 _log.exception("watch.internal")
 
+    async def follow(self) -> None:
+        """Have members enter where their class is now."""
+        await self._reattaching.run()
+
     async def renew(self) -> None:
         """Keep the seats of our members; whose seat is lost must go."""
         while True:
@@ -219,7 +223,6 @@ class Telling:
         if now - self._media_checked_at < _SECONDS_BETWEEN_MEDIA_CHECKS:
             return
         self._media_checked_at = now
-        await self._reattaching.look_again()
         for name, worker in self._rooms.workers.ours.items():
             # First who is there, then who may be: who enters in between is in neither or in both.
             try:

@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from liveserver.errors import MediaUnavailable
+from liveserver.errors import MediaUnavailable, Unavailable
 from liveserver.models.hosts import Host
 from media.control import WorkerClient, WorkerGone, WorkerRefused
 
@@ -44,6 +45,7 @@ class Workers:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._drained: set[str] = set()  # the names of workers that are given nothing new
         self._living: set[str] = set(ours)
+        self._answered_at = dict.fromkeys(ours, 0.0)
         self._seen_at: dict[str, float] = {}  # when workers of other hosts were last said to live
         self.draining = False
 
@@ -72,14 +74,27 @@ class Workers:
                 self._running[name] = asyncio.create_task(worker.run(), name=f"worker-{name}")
             while True:
                 try:
-                    await self._registry.beat(self._host)
+                    await self._registry.beat(replace(self._host, workers=self._answering()))
                     await self.look()
-                except MediaUnavailable:
+                except Unavailable:
+                    self._seen_at = dict.fromkeys(self._seen_at, time.monotonic())  # nobody was heard of
                     _log.warning("hosts.unavailable")
+                except Exception:
+                    _log.exception("hosts.internal")
                 await asyncio.sleep(_SECONDS_BETWEEN_BEATS)
         finally:
             for task in self._running.values():
                 task.cancel()
+
+    def _answering(self) -> tuple[str, ...]:
+        """Return which of the host's workers other hosts are to count on."""
+        if self._host.is_alone:
+            return ()
+        now = time.monotonic()
+        for name, worker in self.ours.items():
+            if worker.connected:
+                self._answered_at[name] = now
+        return tuple(name for name, at in self._answered_at.items() if now - at < SECONDS_TO_REVIVE)
 
     async def look(self) -> None:
         """Find out which hosts live. Raises MediaUnavailable."""
@@ -131,7 +146,7 @@ class Workers:
         reach it. Raises MediaUnavailable.
         """
         await self.look()
-        return name in self.ours or name not in self._living
+        return name in self.ours or name not in self._theirs
 
     async def least_loaded(self) -> str:
         """Return the worker with the fewest people, the first of equals; one of a host that drains only when

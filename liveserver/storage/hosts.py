@@ -1,6 +1,7 @@
 """Which hosts there are, in Redis: each says every few seconds that it lives."""
 
 import json
+from typing import Any
 
 import redis.asyncio
 import redis.exceptions
@@ -22,7 +23,11 @@ class HostRegistry:
         """Say that a host lives."""
         try:
             async with self._redis.pipeline(transaction=False) as pipe:
-                pipe.set(_key(host.name), json.dumps(host.workers), ex=SECONDS_BELIEVED)
+                pipe.set(
+                    _key(host.name),
+                    json.dumps({"is_alone": host.is_alone, "workers": host.workers}),
+                    ex=SECONDS_BELIEVED,
+                )
                 pipe.sadd(_NAMES, host.name)
                 await pipe.execute()
         except (redis.exceptions.RedisError, OSError) as error:
@@ -34,16 +39,17 @@ class HostRegistry:
             names = sorted(map(str, await self._redis.smembers(_NAMES)))
             if not names:
                 return []
-            found = await self._redis.mget([*map(_key, names), *map(_drain_key, names)])
-            gone = [name for name, workers in zip(names, found[: len(names)], strict=True) if workers is None]
+            said = await self._redis.mget([*map(_key, names)])
+            drains = await self._redis.mget([*map(_drain_key, names)])
+            gone = [name for name, text in zip(names, said, strict=True) if text is None]
             if gone:
                 await self._redis.srem(_NAMES, *gone)  # one that lives is back with its next sign
         except (redis.exceptions.RedisError, OSError) as error:
             raise MediaUnavailable(retryAfter=2) from error
         return [
-            Host(name=name, workers=tuple(json.loads(workers)), draining=drains is not None)
-            for name, workers, drains in zip(names, found[: len(names)], found[len(names) :], strict=True)
-            if workers is not None
+            _host(name, json.loads(text), draining=drain is not None)
+            for name, text, drain in zip(names, said, drains, strict=True)
+            if text is not None
         ]
 
     async def drain(self, name: str, *, draining: bool) -> None:
@@ -55,6 +61,10 @@ class HostRegistry:
                 await self._redis.delete(_drain_key(name))
         except (redis.exceptions.RedisError, OSError) as error:
             raise MediaUnavailable(retryAfter=2) from error
+
+
+def _host(name: str, said: dict[str, Any], *, draining: bool) -> Host:
+    return Host(name=name, is_alone=said["is_alone"], workers=tuple(said["workers"]), draining=draining)
 
 
 def _key(name: str) -> str:

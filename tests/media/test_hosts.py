@@ -115,7 +115,7 @@ async def test_strangers_get_nowhere(tmp_path: Path) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
             for n in range(50):
                 stranger.sendto(os.urandom(n * 10), endpoint(address))
-                keys = agree(SECRET, os.urandom(32), os.urandom(32))
+                keys = agree(SECRET, os.urandom(32), os.urandom(32), address)
                 stranger.sendto(Sealer(keys.pipe).datagram(keys.pipe_name, bytes(50)), endpoint(address))
         await _sees(one, "b")
         assert (await two.client.stats())["control_refused"] == before + 100
@@ -128,8 +128,9 @@ async def test_strangers_get_nowhere(tmp_path: Path) -> None:
 
 
 def test_what_came_before_or_was_changed_is_not_opened() -> None:
-    keys = agree(SECRET, bytes(32), bytes(32))
-    assert agree(SECRET, os.urandom(32), bytes(32)).pipe != keys.pipe
+    keys = agree(SECRET, bytes(32), bytes(32), "one")
+    assert agree(SECRET, os.urandom(32), bytes(32), "one").pipe != keys.pipe
+    assert agree(SECRET, bytes(32), bytes(32), "another").pipe != keys.pipe
     sealer, opener = Sealer(keys.pipe), Opener(keys.pipe)
     sealed = [sealer.datagram(keys.pipe_name, b"%d" % n) for n in range(3000)]
     order = [0, 2, 1, 1500, 700, 1499]

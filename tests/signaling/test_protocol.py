@@ -30,7 +30,9 @@ def test_every_event_of_the_client_is_documented_with_a_valid_example() -> None:
 
 
 def test_every_event_of_the_server_is_documented_with_an_example() -> None:
-    source = "".join((ROOT / "signaling" / name).read_text() for name in ("hub.py", "telling.py"))
+    source = "".join(
+        (ROOT / "signaling" / name).read_text() for name in ("hub.py", "telling.py", "reattaching.py")
+    )
     told = set(
         re.findall(
             r'(?:\.to\(\s*\w+(?:\.sid)?,|_everybody\(\s*\w+(?:\["\w+"\])?,|_put_out\(\s*member,)\s*"([a-z.]+)"',

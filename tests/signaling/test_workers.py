@@ -184,5 +184,5 @@ async def test_a_class_that_ends_meanwhile_hides_no_other_that_moved() -> None:
     places.at |= {"moves": "1", "ends": "1", "forgotten": None}
     places.rooms = rooms
     assert await rooms.look_again() == ["moves"]
-    assert rooms.is_at("moves", "1")
+    assert rooms._known["moves"] == "1"
     assert places.at["forgotten"] == "0"
