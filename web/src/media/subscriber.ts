@@ -1,5 +1,6 @@
 import type { Asking } from "../signaling/socket";
 import { ConnectionClosed } from "./publisher";
+import { Smoothing } from "./smoothing";
 
 interface Offered {
   id: number;
@@ -17,6 +18,7 @@ export class Subscriber {
   /** The operator's TURN server, as the server last told it. */
   iceServers: RTCIceServer[] = [];
   private pc: RTCPeerConnection | null = null;
+  private smoothing: Smoothing | null = null;
   private abandon: () => void = () => undefined;
   private abandoned: Promise<never> = new Promise(() => undefined);
 
@@ -30,6 +32,7 @@ export class Subscriber {
     this.close();
     const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
     this.pc = pc;
+    this.smoothing = new Smoothing(pc);
     this.abandoned = new Promise((_, reject) => {
       this.abandon = () => {
         reject(new ConnectionClosed());
@@ -73,6 +76,7 @@ export class Subscriber {
   }
 
   close(): void {
+    this.smoothing?.close();
     this.pc?.close();
     this.pc = null;
     this.id = null;
