@@ -10,16 +10,16 @@ NODE_PATH := PATH="$(CURDIR)/$(CACHE)/node/bin:$$PATH"
 WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) web/index.html web/docs.html web/vite.config.ts
 IMAGE ?= liveserver
 # Media and browsers have the machine to themselves; the rest is tested two files at a time.
-ALONE := tests/browser tests/media
+ALONE := tests/browser tests/media tests/clients
 
-.PHONY: help run test check fix bench fuzz fuzz-api web image lock openapi browser clean
+.PHONY: help run test check fix bench fuzz fuzz-api web image lock openapi browser programs clean
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 run: $(VENV)/ready web/dist/index.html  ## the whole product with a demo school; Ctrl-C stops it
 	@exec $(BIN)/python -m liveserver serve --demo $(if $(LAN),--lan)
 
-test: $(VENV)/dev web/dist/index.html browser  ## every test, real browsers included
+test: $(VENV)/dev web/dist/index.html browser programs  ## every test, real browsers included
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
@@ -53,6 +53,7 @@ bench: $(VENV)/dev  ## the figures we publish; each prints a table and writes JS
 	$(BIN)/python -m bench.spilling
 	$(BIN)/python -m bench.joining
 	$(BIN)/python -m bench.links
+	$(BIN)/python -m bench.janus
 	$(BIN)/python -m bench.api
 
 web: web/dist/index.html  ## build the pages
@@ -65,6 +66,9 @@ openapi: $(VENV)/dev web/node_modules/ready  ## write the web client's types ane
 browser: $(VENV)/dev
 	@$(BIN)/python -m tests.browser.chromium
 	@$(BIN)/python -m tests.browser.firefox
+
+programs: $(VENV)/dev tests/clients/node_modules/ready
+	@$(BIN)/python -m tests.clients.installing
 
 image:  ## the container image, with docker, podman or buildah
 	sh docker/build.sh $(IMAGE)
@@ -81,7 +85,7 @@ lock: $(VENV)/dev  ## choose dependencies anew and lock them with hashes
 	  --no-emit-index-url --no-emit-find-links --python-version 3.11 - -o requirements-fuzz.lock
 
 clean:  ## remove what was built; the data in .state stays
-	rm -rf $(VENV) $(CACHE) web/dist web/node_modules
+	rm -rf $(VENV) $(CACHE) web/dist web/node_modules tests/clients/node_modules
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -108,6 +112,10 @@ $(CACHE)/node/ready: $(VENV)/bin/python
 
 web/node_modules/ready: $(CACHE)/node/ready web/package.json web/package-lock.json
 	cd web && $(NODE_PATH) npm ci --no-audit --no-fund --no-update-notifier --loglevel=error
+	@touch $@
+
+tests/clients/node_modules/ready: $(CACHE)/node/ready tests/clients/package.json tests/clients/package-lock.json
+	cd tests/clients && $(NODE_PATH) npm ci --no-audit --no-fund --no-update-notifier --loglevel=error
 	@touch $@
 
 web/dist/index.html: web/node_modules/ready $(WEB_SOURCES)

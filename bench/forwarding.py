@@ -36,6 +36,7 @@ from pylibsrtp import Policy
 from pylibsrtp import Session as SrtpSession
 from pylibsrtp._binding import ffi, lib
 
+from bench.namespaces import Namespace
 from bench.peers import Peer
 from media.control import WorkerClient
 from media.rtp import URI_MID, URI_RID
@@ -124,14 +125,19 @@ class Workers:
 
 
 @asynccontextmanager
-async def workers(count: int = 1, most: int = 10_000) -> AsyncIterator[Workers]:
-    """Run workers; each carries at most so many viewers of one room, while there are others."""
+async def workers(
+    count: int = 1, most: int = 10_000, *, server: Namespace | None = None
+) -> AsyncIterator[Workers]:
+    """Run workers, on another host if need be; each carries at most so many viewers of one room, while there
+    are others.
+    """
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         controls = [str(Path(folder) / f"c{n}.sock") for n in range(count)]
-        address = advertised("", "0.0.0.0")[0]
+        address = server.address if server else advertised("", "0.0.0.0")[0]
+        python = server.run(sys.executable) if server else [sys.executable]
         started = [
             subprocess.Popen(
-                [sys.executable, "-c", _WORKER, str(n), str(most), address, *controls],
+                [*python, "-c", _WORKER, str(n), str(most), address, *controls],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )

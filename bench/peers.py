@@ -15,6 +15,7 @@ from aiortc.rtcdtlstransport import (
 )
 
 _SMALL_BUFFER = 4096
+_PRIORITY = 1_853_824_767  # of a peer-reflexive candidate
 
 
 class Peer:
@@ -28,12 +29,20 @@ class Peer:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.setblocking(False)
         self.dtls: Any = RTCDtlsTransport(self, [certificate])  # type: ignore[arg-type]
+        # Whoever is measured encrypts alike.
+        self.dtls._srtp_profiles = [
+            one for one in self.dtls._srtp_profiles if b"128_GCM" in one.openssl_profile
+        ]
 
     async def _recv(self) -> bytes:
         while True:
             data = await asyncio.get_running_loop().sock_recv(self.socket, 2048)
             if data[0] > 19:
                 return data
+            self.checked(data)
+
+    def checked(self, data: bytes) -> None:
+        """Take a check or its answer: a lite agent, as ours is, sends no checks."""
 
     async def _send(self, data: bytes) -> None:
         self.socket.send(data)
@@ -76,8 +85,12 @@ class Peer:
     def check(self, ufrag: str, password: str) -> None:
         message = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
         message.attributes["USERNAME"] = f"{ufrag}:peer"
-        message.attributes["ICE-CONTROLLING"] = 1
-        message.attributes["USE-CANDIDATE"] = None
+        message.attributes["PRIORITY"] = _PRIORITY
+        if self.role == "controlling":
+            message.attributes["ICE-CONTROLLING"] = 1
+            message.attributes["USE-CANDIDATE"] = None
+        else:
+            message.attributes["ICE-CONTROLLED"] = 1
         message.add_message_integrity(password.encode())
         self.socket.send(bytes(message))
 

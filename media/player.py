@@ -9,13 +9,14 @@ from typing import Any
 
 from media.formats import FORMATS, H264, OPUS, RTX_OF, VP8
 from media.programme import Picture
-from media.rtp import SEND_TIME, URI_SEND_TIME
+from media.rtp import SEND_TIME, URI_SEND_TIME, URI_TRANSPORT_SEQUENCE
 from media.sdp import Codec, Description, SdpError, Section, rejected, write
 from media.slot import Place, Slot
 from media.subscribing import FEEDBACK, SubscribeTransport
 from media.transport import Transport, Wiring
 
 UNTAKEN = 0xFF  # in a table of payload types
+_TWO_BYTES = 15  # ids from which on an extension does not fit a head of one byte
 
 
 class PlayerTransport(SubscribeTransport):
@@ -63,9 +64,12 @@ class PlayerTransport(SubscribeTransport):
         setup = "active" if offer.setup == "passive" else "passive"
         self.accept(offer)
         self._takes_red = False
+        counts = _counts(offer)
+        if counts is not None:
+            self.count_packets(counts)
         local = self.local(setup).lines()
         sections = [
-            (one.mid if one.mid in places else None, _lines(one, places.get(one.mid), local))
+            (one.mid if one.mid in places else None, _lines(one, places.get(one.mid), local, counts))
             for one in offer.sections
         ]
         return write(self.id, 1, sections)
@@ -75,6 +79,16 @@ class PlayerTransport(SubscribeTransport):
 
     def show(self, sizes: Mapping[str, int], limit: int | None = None) -> None:
         """A player says nothing of how large it shows what it plays."""
+
+
+def _counts(offer: Description) -> int | None:
+    """Return the extension to count packets in: for who tells when they arrived, and no estimate."""
+    pictures = [one for one in offer.sections if one.kind == "video" and not one.rejected]
+    if not pictures or any("goog-remb" in one.feedback for one in pictures):
+        return None
+    found = {one.extensions.get(URI_TRANSPORT_SEQUENCE) for one in pictures if "transport-cc" in one.feedback}
+    number = found.pop() if len(found) == 1 else None
+    return number if number is not None and number < _TWO_BYTES and number != SEND_TIME else None
 
 
 def _taken(section: Section) -> list[Codec]:
@@ -103,7 +117,12 @@ def _table(kind: str, codecs: Sequence[Codec]) -> bytes:
     return bytes(table)
 
 
-def _lines(section: Section, taken: tuple[Place, Sequence[Codec]] | None, local: Sequence[str]) -> list[str]:
+def _lines(
+    section: Section,
+    taken: tuple[Place, Sequence[Codec]] | None,
+    local: Sequence[str],
+    counts: int | None,
+) -> list[str]:
     if taken is None:
         return rejected(section)
     place, codecs = taken
@@ -124,14 +143,18 @@ def _lines(section: Section, taken: tuple[Place, Sequence[Codec]] | None, local:
         if codec.parameters:
             lines.append(f"a=fmtp:{codec.payload_type} {codec.parameters}")
         if section.kind == "video":
-            lines += [f"a=rtcp-fb:{codec.payload_type} {kind}" for kind in FEEDBACK]
+            estimate = "goog-remb" if counts is None else "transport-cc"
+            lines += [f"a=rtcp-fb:{codec.payload_type} {kind}" for kind in (*FEEDBACK, estimate)]
         if codec.rtx_payload_type is not None:
             lines.append(f"a=rtpmap:{codec.rtx_payload_type} rtx/{ours.clock}")
             lines.append(f"a=fmtp:{codec.rtx_payload_type} apt={codec.payload_type}")
     if section.kind == "video" and section.extensions.get(URI_SEND_TIME) == SEND_TIME:
         lines.append(f"a=extmap:{SEND_TIME} {URI_SEND_TIME}")
+    if counts is not None and section.extensions.get(URI_TRANSPORT_SEQUENCE) == counts:
+        lines.append(f"a=extmap:{counts} {URI_TRANSPORT_SEQUENCE}")
+    # libwebrtc takes the stream named first for the picture itself.
+    streams = [f"a=ssrc:{place.ssrc} cname:{place.stream}"]
     if any(codec.rtx_payload_type is not None for codec in codecs):
         lines.append(f"a=ssrc-group:FID {place.ssrc} {place.rtx_ssrc}")
-        lines.append(f"a=ssrc:{place.rtx_ssrc} cname:{place.stream}")
-    lines.append(f"a=ssrc:{place.ssrc} cname:{place.stream}")
-    return lines
+        streams.append(f"a=ssrc:{place.rtx_ssrc} cname:{place.stream}")
+    return lines + streams

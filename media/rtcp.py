@@ -1,4 +1,6 @@
-"""RTCP packets on the wire (RFC 3550, 4585, 5104; REMB: draft-alvestrand-rmcat-remb): pure."""
+"""RTCP packets on the wire (RFC 3550, 4585, 5104; REMB: draft-alvestrand-rmcat-remb; transport-wide feedback:
+draft-holmer-rmcat-transport-wide-cc-extensions-01): pure.
+"""
 
 import struct
 from collections.abc import Iterable, Sequence
@@ -8,6 +10,8 @@ SR, RR, SDES, BYE, RTPFB, PSFB = 200, 201, 202, 203, 205, 206
 _FMT_NACK, _FMT_PLI, _FMT_FIR, _FMT_AFB, _FMT_TRANSPORT = 1, 1, 4, 15, 15
 _MOST_PACKETS = 32
 _MOST_NACKED = 1000
+_MOST_ARRIVALS = 2000
+_TICK = 0.00025  # seconds, the unit of an arrival's distance from the one before
 
 
 class RtcpError(ValueError):
@@ -57,11 +61,19 @@ class Remb:
 
 
 @dataclass(frozen=True, slots=True)
+class TransportFeedback:
+    """When the packets from `first` on arrived, in seconds by the receiver's clock; None: not yet."""
+
+    first: int
+    arrivals: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Bye:
     ssrcs: tuple[int, ...]
 
 
-Report = SenderReport | ReportBlock | Nack | KeyframeRequest | Remb | Bye
+Report = SenderReport | ReportBlock | Nack | KeyframeRequest | Remb | TransportFeedback | Bye
 
 
 def parse(data: bytes) -> list[Report]:
@@ -94,6 +106,8 @@ def _packet(count: int, kind: int, body: bytes) -> Iterable[Report]:
             return [Bye(struct.unpack_from(f"!{count}L", body, 4))]
         if kind == RTPFB and count == _FMT_NACK:
             return [_nack(body)]
+        if kind == RTPFB and count == _FMT_TRANSPORT:
+            return [_transport_feedback(body)]
         if kind == PSFB:
             return _payload_feedback(count, body)
     except struct.error as error:
@@ -122,6 +136,34 @@ def _nack(body: bytes) -> Nack:
         if len(sequences) > _MOST_NACKED:
             raise RtcpError("more than 1000 sequence numbers in a NACK")
     return Nack(media_ssrc, tuple(sequences))
+
+
+def _transport_feedback(body: bytes) -> TransportFeedback:
+    first, count, reference = struct.unpack_from("!HHL", body, 12)
+    if count > _MOST_ARRIVALS:
+        raise RtcpError("more than 2000 packets in a transport feedback")
+    symbols: list[int] = []
+    at = 20
+    while len(symbols) < count:
+        (chunk,) = struct.unpack_from("!H", body, at)
+        at += 2
+        if not chunk & 0x8000:
+            symbols += [chunk >> 13 & 3] * min(chunk & 0x1FFF, count - len(symbols))
+            if not chunk & 0x1FFF:
+                raise RtcpError("a run of no packets")
+        elif chunk & 0x4000:
+            symbols += [chunk >> shift & 3 for shift in range(12, -1, -2)]
+        else:
+            symbols += [chunk >> shift & 1 for shift in range(13, -1, -1)]
+    arrivals: list[float | None] = []
+    ticks = (reference >> 8) * 256
+    for symbol in symbols[:count]:
+        if symbol in {1, 2}:
+            (distance,) = struct.unpack_from("!B" if symbol == 1 else "!h", body, at)
+            at += symbol
+            ticks += distance
+        arrivals.append(ticks * _TICK if symbol in {1, 2} else None)
+    return TransportFeedback(first, tuple(arrivals))
 
 
 def _payload_feedback(fmt: int, body: bytes) -> list[Report]:

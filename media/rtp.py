@@ -27,6 +27,15 @@ def is_rtcp(data: bytes) -> bool:
     return 192 <= data[1] <= 223
 
 
+def counted(packet: bytes, number: int, extension: int) -> bytes:
+    """Return one of our packets, of no extension or the time of sending, with a transport-wide number."""
+    ours = packet[HEADER_SIZE + 4 : HEADER_SIZE + SEND_TIME_SIZE] if packet[0] & 0x10 else b""
+    block = ours + bytes((extension << 4 | 1,)) + number.to_bytes(2, "big") + b"\0"
+    rest = packet[HEADER_SIZE + SEND_TIME_SIZE if ours else HEADER_SIZE :]
+    head = bytes((packet[0] | 0x10,)) + packet[1:HEADER_SIZE]
+    return head + _ONE_BYTE.to_bytes(2, "big") + (len(block) // 4).to_bytes(2, "big") + block + rest
+
+
 def payload_bounds(packet: memoryview | bytes, size: int) -> tuple[int, int]:
     """Return where the payload of a decrypted packet begins and ends. Raises RtpError."""
     first = packet[0]

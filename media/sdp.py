@@ -51,6 +51,7 @@ class Section:
     rtx_of: dict[int, int]  # media ssrc -> rtx ssrc
     protocol: str
     payload_types: str
+    feedback: frozenset[str] = frozenset()  # what of RTCP it names for any codec (RFC 4585)
     rids: Sequence[str] = ()  # the qualities it is sent in (RFC 8853), in the sender's order
 
     def codec(self, name: str) -> Codec | None:
@@ -152,6 +153,7 @@ def _section(raw: _Raw) -> Section:
         rtx_of=_rtx_groups(raw),
         protocol=parts[2],
         payload_types=" ".join(parts[3:]),
+        feedback=frozenset(value.partition(" ")[2].strip() for value in raw.all("rtcp-fb")),
         rids=_rids(raw),
     )
 

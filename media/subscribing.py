@@ -8,16 +8,18 @@ from typing import Any
 from media import rtcp
 from media.allocation import Allocation, Demand, allocate
 from media.bandwidth import Bandwidth
+from media.downlink import Downlink
 from media.formats import H264, OPUS, RTX_OF, VP8
 from media.programme import Picture, Programme
 from media.red import PAYLOAD_TYPE as RED
-from media.rtp import HEADER_SIZE, SEND_TIME, SEND_TIME_SIZE, URI_SEND_TIME
+from media.rtp import HEADER_SIZE, SEND_TIME, SEND_TIME_SIZE, URI_SEND_TIME, counted
 from media.sdp import Description, write
+from media.sender import Target
 from media.slot import Place, Slot
 from media.transport import Transport, Wiring
 from media.view import View
 
-FEEDBACK = ("nack", "nack pli", "ccm fir", "goog-remb")
+FEEDBACK = ("nack", "nack pli", "ccm fir")
 _NACKED_PER_SECOND = 200
 _KEYFRAMES_PER_SECOND = 2
 _RESENT, _RESENT_FULL, _RESENT_LEAST = 0.6, 0.15, 10_000  # of the budget, and bytes, in a second
@@ -60,6 +62,8 @@ class SubscribeTransport(Transport):
         self._viewer = viewer
         self._takes_red = self._takes_h264 = False
         self._is_lossy = False
+        self._downlink: Downlink | None = None  # of who sends no estimate, but says what arrived when
+        self._counts = 0  # the extension their packets are counted in
         self._programme = Programme()
         self._on_ready = on_ready
         self._on_quality = on_quality
@@ -260,16 +264,39 @@ class SubscribeTransport(Transport):
                 if self._keyframes <= _KEYFRAMES_PER_SECOND * len(self._slots):
                     view.strand.layer.request_keyframe()
         elif isinstance(report, rtcp.Remb):
-            now, link = time.monotonic(), self.bandwidth
-            before = link.budget, link.is_overloaded(now)
-            link.on_remb(report.bitrate, now)
-            if link.budget < before[0] or link.is_overloaded(now) > before[1]:
-                self.aim()  # too much already: not only with the next second
+            self._on_estimate(report.bitrate, time.monotonic())
+        elif isinstance(report, rtcp.TransportFeedback):
+            now = time.monotonic()
+            found = self._downlink.on_feedback(report, now) if self._downlink is not None else None
+            if found is not None:
+                self._on_estimate(found, now)
         elif isinstance(report, rtcp.ReportBlock):
             view = self._views.get(report.ssrc)
             if view is not None and not self.bandwidth.settles(time.monotonic()):
                 lost = self._lost if view.slot.place.kind == "video" else self._lost_sound
                 lost.append(report.fraction / 256)
+
+    def _on_estimate(self, bitrate: float, now: float) -> None:
+        link = self.bandwidth
+        before = link.budget, link.is_overloaded(now)
+        link.on_remb(bitrate, now)
+        if link.budget < before[0] or link.is_overloaded(now) > before[1]:
+            self.aim()  # too much already: not only with the next second
+
+    def count_packets(self, extension: int) -> None:
+        """Number what is sent over all streams, for a client that tells when each number arrived. It is sent
+        to packet by packet then, and costs more than others.
+        """
+        self._downlink, self._counts = Downlink(), extension
+
+    def target(self) -> Target | None:
+        return super().target() if self._downlink is None else None
+
+    def send_rtp(self, packet: bytes) -> None:
+        if self._downlink is not None:
+            number = self._downlink.number(len(packet), time.monotonic())
+            packet = counted(packet, number, self._counts)
+        super().send_rtp(packet)
 
     def _resend(self, nack: rtcp.Nack) -> None:
         view = self._views.get(nack.media_ssrc)
@@ -416,7 +443,7 @@ def _lines(place: Place, local: Sequence[str]) -> list[str]:
         lines.append(f"a=rtpmap:{one.payload_type} {one.encoding}")
         if one.parameters:
             lines.append(f"a=fmtp:{one.payload_type} {one.parameters}")
-        lines += [f"a=rtcp-fb:{one.payload_type} {kind}" for kind in FEEDBACK]
+        lines += [f"a=rtcp-fb:{one.payload_type} {kind}" for kind in (*FEEDBACK, "goog-remb")]
         lines.append(f"a=rtpmap:{one.rtx_payload_type} rtx/{one.clock}")
         lines.append(f"a=fmtp:{one.rtx_payload_type} apt={one.payload_type}")
     return [

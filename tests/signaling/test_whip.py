@@ -8,119 +8,26 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
-from aiortc.mediastreams import AudioStreamTrack, MediaStreamError, VideoStreamTrack
+from aiortc import RTCPeerConnection
+from aiortc.mediastreams import MediaStreamError
 
-from tests.builders import Answer, ClassSocket, Person, School
-
-_CAMERA, _MICROPHONE, _SCREEN = "1", "2", "0"
-
-
-def _peer() -> RTCPeerConnection:
-    return RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
-
-
-async def _key(school: School, who: Person, session: str) -> Any:
-    made = await school.call("POST", f"/api/live-sessions/{session}/media-key", who)
-    assert made.status == 201, made
-    return made.body
-
-
-async def _ask(school: School, peer: RTCPeerConnection, path: str, key: str, process: int) -> Answer:
-    """Offer what the peer has, and take the answer if it is one."""
-    await peer.setLocalDescription(await peer.createOffer())
-    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/sdp"}
-    sdp = peer.localDescription.sdp
-    answer = await school.call("POST", path, process=process, headers=headers, data=sdp)
-    if answer.status == 201:
-        await peer.setRemoteDescription(RTCSessionDescription(answer.body, "answer"))
-    return answer
-
-
-@asynccontextmanager
-async def _encoder(
-    school: School, session: str, key: str, *, codec: str = "H264", query: str = "", process: int = 0
-) -> AsyncIterator[tuple[Answer, RTCPeerConnection]]:
-    """What OBS does: sound and a picture, one request."""
-    peer = _peer()
-    peer.addTransceiver(AudioStreamTrack(), direction="sendonly")
-    picture = peer.addTransceiver(VideoStreamTrack(), direction="sendonly")
-    codecs = RTCRtpSender.getCapabilities("video").codecs
-    picture.setCodecPreferences([one for one in codecs if one.mimeType == f"video/{codec}"])
-    try:
-        answer = await _ask(school, peer, f"/whip/{session}{query}", key, process)
-        yield answer, peer
-    finally:
-        await peer.close()
-
-
-class _Watcher:
-    """A student who counts the frames of each place."""
-
-    def __init__(self, socket: ClassSocket) -> None:
-        self.frames: Counter[str] = Counter()
-        self.socket = socket
-        self._peer = _peer()
-        self._pumps: list[asyncio.Task[None]] = []
-
-    async def watch(self) -> None:
-        self._peer.on("track", lambda track: self._pumps.append(asyncio.ensure_future(self._pump(track))))
-        offer = (await self.socket.ask("media.subscribe", {"restart": False}))["ok"]
-        await self._peer.setRemoteDescription(RTCSessionDescription(offer["sdp"], "offer"))
-        await self._peer.setLocalDescription(await self._peer.createAnswer())
-        await self.socket.ask("media.answer", {"sdp": self._peer.localDescription.sdp})
-
-    async def _pump(self, track: Any) -> None:
-        mid = next(one.mid for one in self._peer.getTransceivers() if one.receiver.track is track)
-        while True:
-            try:
-                await track.recv()
-            except MediaStreamError:
-                return
-            self.frames[str(mid)] += 1
-
-    async def more(self, *mids: str, seconds: float = 20) -> None:
-        """Wait for ten more frames of each place."""
-        wanted = {mid: self.frames[mid] + 10 for mid in mids}
-        for _ in range(int(seconds / 0.1)):
-            if all(self.frames[mid] >= count for mid, count in wanted.items()):
-                return
-            await asyncio.sleep(0.1)
-        raise AssertionError(f"{dict(self.frames)}, not {wanted}")
-
-    async def close(self) -> None:
-        await self._peer.close()
-        for pump in self._pumps:
-            pump.cancel()
-
-
-@asynccontextmanager
-async def _class(school: School) -> AsyncIterator[tuple[Person, Person, str, _Watcher]]:
-    teacher, student = await school.register("instructor"), await school.register()
-    course = await school.course(teacher)
-    await school.enroll([student], course)
-    session = await school.session(teacher, course)
-    watcher = _Watcher(await school.enter(student, session))
-    await watcher.watch()
-    try:
-        yield teacher, student, session, watcher
-    finally:
-        await watcher.close()
+from tests.builders import Answer, Person, School
+from tests.programs import CAMERA, MICROPHONE, SCREEN, ask, encoder, media_key, new_peer, watched_class
 
 
 async def test_an_encoder_enters_for_a_teacher_who_has_no_page(school: School) -> None:
-    async with _class(school) as (teacher, _, session, watcher):
-        made = await _key(school, teacher, session)
+    async with watched_class(school) as (teacher, _, session, watcher):
+        made = await media_key(school, teacher, session)
         assert made["whip"].endswith(f"/whip/{session}")
-        async with _encoder(school, session, made["key"]) as (answer, _):
+        async with encoder(school, session, made["key"]) as (answer, _):
             assert answer.status == 201, answer
             assert answer.headers["Content-Type"].startswith("application/sdp")
-            await watcher.more(_CAMERA, _MICROPHONE)
+            await watcher.more(CAMERA, MICROPHONE)
             assert any(one["userId"] == teacher.id for one in watcher.socket.heard("attendee"))
             # Their page comes: it takes the seat over, and the encoder goes on beside it.
             page = await school.enter(teacher, session, process=1)
             assert page.heard("welcome")
-            await watcher.more(_CAMERA, _MICROPHONE)
+            await watcher.more(CAMERA, MICROPHONE)
             # And stops when it says so, the page staying.
             where = answer.headers["Location"]
             for _ in range(2):
@@ -136,39 +43,39 @@ async def test_an_encoder_enters_for_a_teacher_who_has_no_page(school: School) -
 
 
 async def test_an_encoder_comes_beside_the_page_and_a_second_takes_its_place(school: School) -> None:
-    async with _class(school) as (teacher, _, session, watcher):
+    async with watched_class(school) as (teacher, _, session, watcher):
         page = await school.enter(teacher, session)
-        key = (await _key(school, teacher, session))["key"]
-        async with _encoder(school, session, key, codec="VP8", query="?source=screen") as (first, _):
+        key = (await media_key(school, teacher, session))["key"]
+        async with encoder(school, session, key, codec="VP8", query="?source=screen") as (first, _):
             assert first.status == 201, first
-            await watcher.more(_SCREEN, _MICROPHONE)
-            async with _encoder(school, session, key, codec="VP8", process=1) as (second, _):
+            await watcher.more(SCREEN, MICROPHONE)
+            async with encoder(school, session, key, codec="VP8", process=1) as (second, _):
                 assert second.headers["Location"] != first.headers["Location"]
-                await watcher.more(_CAMERA, _MICROPHONE)
-                before = watcher.frames[_SCREEN]
+                await watcher.more(CAMERA, MICROPHONE)
+                before = watcher.frames[SCREEN]
                 await asyncio.sleep(1)
-                assert watcher.frames[_SCREEN] == before
+                assert watcher.frames[SCREEN] == before
         assert not page.heard("seat.superseded")
         assert (await page.ask("chat.say", {"text": "still here"}))["ok"]
 
 
 async def test_who_brings_no_right_gets_no_answer(school: School) -> None:
-    async with _class(school) as (teacher, student, session, _):
-        key = (await _key(school, teacher, session))["key"]
-        watching = await _key(school, student, session)
+    async with watched_class(school) as (teacher, student, session, _):
+        key = (await media_key(school, teacher, session))["key"]
+        watching = await media_key(school, student, session)
         assert "whip" not in watching
-        async with _encoder(school, session, watching["key"]) as (answer, _):
+        async with encoder(school, session, watching["key"]) as (answer, _):
             assert (answer.status, answer.code) == (403, "forbidden")
         for wrong in ("", key[:-3] + "abc", teacher.token):
-            async with _encoder(school, session, wrong) as (answer, _):
+            async with encoder(school, session, wrong) as (answer, _):
                 assert answer.status == 401, answer
         other = await school.register("instructor")
         elsewhere = await school.session(other, await school.course(other))
-        async with _encoder(school, elsewhere, key) as (answer, _):
+        async with encoder(school, elsewhere, key) as (answer, _):
             assert (answer.status, answer.code) == (401, "token_invalid")
         stranger = await school.call("POST", f"/api/live-sessions/{session}/media-key", other)
         assert stranger.status == 404
-        async with _encoder(school, session, key, query="?source=roof") as (answer, _):
+        async with encoder(school, session, key, query="?source=roof") as (answer, _):
             assert (answer.status, answer.code) == (422, "invalid")
 
         async def post(body: bytes, kind: str = "application/sdp") -> Answer:
@@ -181,7 +88,7 @@ async def test_who_brings_no_right_gets_no_answer(school: School) -> None:
         assert (await school.call("GET", f"/whip/{session}")).status == 405
 
         await school.call("POST", "/api/auth/logout-all", teacher)
-        async with _encoder(school, session, key) as (answer, _):
+        async with encoder(school, session, key) as (answer, _):
             assert answer.status == 401
 
 
@@ -191,13 +98,13 @@ async def _state(school: School, who: Person, session: str) -> str:
 
 
 async def test_an_encoder_that_starts_again_keeps_the_seat(school: School) -> None:
-    async with _class(school) as (teacher, _, session, watcher):
-        key = (await _key(school, teacher, session))["key"]
-        async with _encoder(school, session, key, codec="VP8") as (first, _):
-            await watcher.more(_CAMERA)
-            async with _encoder(school, session, key, codec="VP8", process=1) as (second, _):
+    async with watched_class(school) as (teacher, _, session, watcher):
+        key = (await media_key(school, teacher, session))["key"]
+        async with encoder(school, session, key, codec="VP8") as (first, _):
+            await watcher.more(CAMERA)
+            async with encoder(school, session, key, codec="VP8", process=1) as (second, _):
                 assert (first.status, second.status) == (201, 201)
-                await watcher.more(_CAMERA)
+                await watcher.more(CAMERA)
                 await asyncio.sleep(1)
                 assert await _state(school, teacher, session) == "seated"
                 where = second.headers["Location"]
@@ -208,15 +115,15 @@ async def test_an_encoder_that_starts_again_keeps_the_seat(school: School) -> No
             await asyncio.sleep(0.1)
         assert await _state(school, teacher, session) == "grace", "nothing of them is there"
         # Within the grace it takes its seat again, by the same steps as before.
-        async with _encoder(school, session, key, codec="VP8") as (third, _):
+        async with encoder(school, session, key, codec="VP8") as (third, _):
             assert third.status == 201
-            await watcher.more(_CAMERA)
+            await watcher.more(CAMERA)
             assert await _state(school, teacher, session) == "seated"
 
 
 async def test_an_offer_of_nothing_leaves_nobody_in_the_class(school: School) -> None:
-    async with _class(school) as (teacher, _, session, _):
-        key = (await _key(school, teacher, session))["key"]
+    async with watched_class(school) as (teacher, _, session, _):
+        key = (await media_key(school, teacher, session))["key"]
         headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/sdp"}
         refused = await school.call("POST", f"/whip/{session}", headers=headers, data=b"v=0\r\n")
         assert refused.code == "bad_sdp"
@@ -229,12 +136,12 @@ async def test_an_offer_of_nothing_leaves_nobody_in_the_class(school: School) ->
 
 
 async def test_a_logout_ends_the_encoder_of_that_login_beside_a_page_of_another(school: School) -> None:
-    async with _class(school) as (teacher, _, session, watcher):
+    async with watched_class(school) as (teacher, _, session, watcher):
         page = await school.enter(teacher, session)
         other = await school.login(teacher.email)
-        key = (await _key(school, other, session))["key"]
-        async with _encoder(school, session, key, codec="VP8") as (_, peer):
-            await watcher.more(_CAMERA)
+        key = (await media_key(school, other, session))["key"]
+        async with encoder(school, session, key, codec="VP8") as (_, peer):
+            await watcher.more(CAMERA)
             logout = await school.call(
                 "POST", "/api/auth/logout", other, json={"refreshToken": other.refresh_token}
             )
@@ -252,7 +159,7 @@ async def _player(
     school: School, session: str, key: str, *, process: int = 0
 ) -> AsyncIterator[tuple[Answer, RTCPeerConnection, Counter[str]]]:
     """A plain player: one picture, one sound, its own payload types."""
-    peer, frames = _peer(), Counter[str]()
+    peer, frames = new_peer(), Counter[str]()
     pumps: list[asyncio.Task[None]] = []
 
     async def pump(track: Any) -> None:
@@ -265,7 +172,7 @@ async def _player(
     peer.addTransceiver("audio", direction="recvonly")
     peer.addTransceiver("video", direction="recvonly")
     try:
-        answer = await _ask(school, peer, f"/whep/{session}", key, process)
+        answer = await ask(school, peer, f"/whep/{session}", key, process)
         yield answer, peer, frames
     finally:
         await peer.close()
@@ -284,22 +191,23 @@ async def _until_played(frames: Counter[str]) -> None:
 
 @pytest.mark.parametrize("codec", ["VP8", "H264"])
 async def test_a_player_takes_a_seat_and_gives_it_back(school: School, codec: str) -> None:
-    async with _class(school) as (teacher, student, session, _):
+    async with watched_class(school) as (teacher, student, session, _):
         other, late = await school.register(), await school.register()
         course = (await school.call("GET", f"/api/live-sessions/{session}", teacher)).body["courseId"]
         await school.enroll([other, late], course)
-        sending = (await _key(school, teacher, session))["key"]
-        made = await _key(school, other, session)
+        sending = (await media_key(school, teacher, session))["key"]
+        made = await media_key(school, other, session)
         assert made["whep"].endswith(f"/whep/{session}")
-        async with _encoder(school, session, sending, codec=codec):
+        async with encoder(school, session, sending, codec=codec):
             async with _player(school, session, made["key"]) as (answer, peer, frames):
                 assert answer.status == 201, answer
                 await _until_played(frames)
                 assert await _state(school, other, session) == "seated"
                 # Full is full, for players too; and who is played to may not send.
-                async with _player(school, session, (await _key(school, late, session))["key"]) as (full, *_):
+                late_key = (await media_key(school, late, session))["key"]
+                async with _player(school, session, late_key) as (full, *_):
                     assert (full.status, full.code) == (409, "session_full")
-                async with _encoder(school, session, made["key"]) as (refused, _):
+                async with encoder(school, session, made["key"]) as (refused, _):
                     assert refused.status == 403
                 # A second player of theirs takes the first one's place.
                 async with _player(school, session, made["key"], process=1) as (second, _, played):
@@ -320,8 +228,8 @@ async def test_a_player_takes_a_seat_and_gives_it_back(school: School, codec: st
 
 
 async def test_a_player_that_can_take_nothing_leaves_no_seat(school: School) -> None:
-    async with _class(school) as (_, student, session, _):
-        key = (await _key(school, student, session))["key"]
+    async with watched_class(school) as (_, student, session, _):
+        key = (await media_key(school, student, session))["key"]
         headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/sdp"}
         refused = await school.call("POST", f"/whep/{session}", headers=headers, data=b"v=0\r\n")
         assert refused.code == "bad_sdp"
@@ -330,28 +238,28 @@ async def test_a_player_that_can_take_nothing_leaves_no_seat(school: School) -> 
 
 
 async def test_the_end_of_the_class_ends_the_encoder(school: School) -> None:
-    async with _class(school) as (teacher, _, session, watcher):
-        key = (await _key(school, teacher, session))["key"]
-        async with _encoder(school, session, key, codec="VP8") as (answer, peer):
+    async with watched_class(school) as (teacher, _, session, watcher):
+        key = (await media_key(school, teacher, session))["key"]
+        async with encoder(school, session, key, codec="VP8") as (answer, peer):
             assert answer.status == 201
-            await watcher.more(_CAMERA)
+            await watcher.more(CAMERA)
             await school.call("POST", f"/api/live-sessions/{session}/end", teacher)
             for _ in range(50):
                 if peer.connectionState == "closed":
                     break
                 await asyncio.sleep(0.1)
             assert peer.connectionState == "closed"
-        async with _encoder(school, session, key) as (answer, _):
+        async with encoder(school, session, key) as (answer, _):
             assert (answer.status, answer.code) == (409, "session_ended")
         over = await school.call("POST", f"/api/live-sessions/{session}/media-key", teacher)
         assert (over.status, over.code) == (409, "session_ended")
 
 
 async def test_a_logout_ends_an_encoder_that_runs(school: School) -> None:
-    async with _class(school) as (teacher, _, session, watcher):
-        key = (await _key(school, teacher, session))["key"]
-        async with _encoder(school, session, key, codec="VP8") as (_, peer):
-            await watcher.more(_CAMERA)
+    async with watched_class(school) as (teacher, _, session, watcher):
+        key = (await media_key(school, teacher, session))["key"]
+        async with encoder(school, session, key, codec="VP8") as (_, peer):
+            await watcher.more(CAMERA)
             assert (await school.call("POST", "/api/auth/logout-all", teacher)).status == 204
             for _ in range(50):
                 if peer.connectionState == "closed":
