@@ -72,7 +72,6 @@ class Downlink:
         if span < _WINDOW / 2:
             return None
         arrives = 8 * self._bytes / span
-        most = _ABOVE * arrives + _LEAST_ABOVE
         passed = now - self._told_at if self._told_at is not None else 0.0
         self._told_at = now
         if self._queued > _LONG and rising:
@@ -80,5 +79,7 @@ class Downlink:
                 self._fell_at = now
                 self._rate = _FALL * min(arrives, self._rate or arrives)
         elif self._queued < _SHORT:
-            self._rate = min(most, (self._rate or arrives) * (1 + _GROWTH * passed))
-        return max(1.0, min(self._rate or arrives, most))
+            # Of a picture that stands still little arrives, and the link carries no less.
+            grown = min(_ABOVE * arrives + _LEAST_ABOVE, (self._rate or arrives) * (1 + _GROWTH * passed))
+            self._rate = max(self._rate, grown)
+        return max(1.0, self._rate or arrives)

@@ -48,8 +48,10 @@ class Client:
             receive = GstWebRTC.WebRTCRTPTransceiverDirection.RECVONLY
             for caps in (
                 "application/x-rtp,media=audio,encoding-name=OPUS,clock-rate=48000,payload=97",
-                ("application/x-rtp,media=video,encoding-name=VP8,clock-rate=90000,payload=96,"
-                f"rtcp-fb-transport-cc=(boolean)true,extmap-5=(string){COUNTED}"),
+                (
+                    "application/x-rtp,media=video,encoding-name=VP8,clock-rate=90000,payload=96,"
+                    f"rtcp-fb-transport-cc=(boolean)true,extmap-5=(string){COUNTED}"
+                ),
             ):
                 self._peer.emit("add-transceiver", receive, Gst.Caps.from_string(caps))
             self._peer.connect("pad-added", self._play)

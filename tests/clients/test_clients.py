@@ -2,14 +2,19 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from tests.builders import School
 from tests.clients import installing
+from tests.media.peers import ROOM, bench
 from tests.programs import CAMERA, MICROPHONE, encoder, media_key, watched_class
 
 PROGRAMS = [installing.gstreamer, installing.libwebrtc]
@@ -90,3 +95,29 @@ async def test_a_program_plays_a_class(school: School, find: Any) -> None:
             await program.until(frames=30, samples=48_000)
             assert program.figures["width"] == 640, "aiortc's picture"
             assert program.figures["state"] == "connected"
+
+
+async def test_a_player_that_sends_no_estimate_is_judged_by_when_its_packets_arrive(tmp_path: Path) -> None:
+    command = _command(installing.gstreamer)
+    async with bench(tmp_path) as b:
+        await b.attach("teacher", staff=True)
+        await b.publish("teacher", ("microphone", "camera"))
+        await b.attach("player")
+
+        async def play(request: web.Request) -> web.Response:
+            answer = await b.client.play(ROOM, "player", await request.text(), picture="camera")
+            assert "transport-cc" in answer["sdp"]
+            return web.Response(status=201, text=answer["sdp"], content_type="application/sdp")
+
+        app = web.Application()
+        app.router.add_post("/whep", play)
+        async with (
+            TestServer(app) as server,
+            _program([*command, "whep", str(server.make_url("/whep")), ""]) as it,
+        ):
+            await it.until(frames=60)
+            subscribe = b.worker.orders._rooms[ROOM].participants["player"].subscribe
+            assert subscribe is not None
+            assert subscribe.bandwidth.remb > 0, "it says when its packets arrive"
+            await it.until(frames=60)
+            assert not subscribe.bandwidth.is_overloaded(time.monotonic())

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from media import channel, h264, red, rtcp, rtp, sdp, vp8
+from media import channel, h264, red, rtcp, rtp, sdp, sealing, vp8
 from media.arrivals import Arrivals
 from media.formats import H264, OPUS, VP8
 from media.ice import IceLite, local_ufrag_of
@@ -146,6 +146,23 @@ def control_message(data: bytes) -> None:
     assert isinstance(message, list)
 
 
+def sealed_message(data: bytes) -> None:
+    """Datagrams at the port of other hosts, some of which were sealed and then changed."""
+    key = bytes(32)
+    sealer, opener = sealing.Sealer(key), sealing.Opener(key)
+    real = sealer.datagram(b"connect.", data[:64])
+    for datagram in (
+        data,
+        real,
+        bytes(a ^ b for a, b in zip(real, data.ljust(len(real), b"\0"), strict=False)),
+    ):
+        try:
+            opener.datagram(datagram)
+        except sealing.SealError:
+            continue
+        assert datagram == real
+
+
 class _Burst:
     def burst(self, packets: list[bytes], _targets: object) -> None:
         for packet in packets:
@@ -240,6 +257,7 @@ TARGETS: dict[str, Target] = {
         red_payload,
         tcp_stream,
         control_message,
+        sealed_message,
         forwarding,
         arrivals,
     )

@@ -56,6 +56,12 @@ def test_what_is_carried_easily_leaves_room_above_it_but_not_much() -> None:
     assert min(told) > 600_000
 
 
+def test_a_picture_that_stands_still_is_no_sign_of_a_full_link() -> None:
+    link = _Link(5_000_000)
+    moving = list(link.carry(800_000, 3))
+    assert min(link.carry(40_000, 5)) >= moving[-1]
+
+
 def test_a_link_that_is_too_full_says_so_within_a_second_and_again() -> None:
     link = _Link(500_000)
     easy = list(link.carry(320_000, 5))
