@@ -250,7 +250,7 @@ async def _open_admin(
         "media": workers_answer,
         "serving": still_serves,
     }
-    runner = web.AppRunner(api.operator.application(checks), access_log=None)
+    runner = web.AppRunner(api.operator.application(checks, workers.figures), access_log=None)
     await runner.setup()
     if settings.http.admin_port:
         port = settings.http.admin_port + number

@@ -18,7 +18,7 @@ from typing import IO
 import aiohttp
 import structlog
 
-from liveserver import certificates, demo
+from liveserver import certificates, demo, pulse
 from liveserver.config import ConfigError, Running, Settings, join_running
 from liveserver.embedded.postgres import Postgres
 from liveserver.embedded.process import Child
@@ -121,6 +121,8 @@ class Supervisor:
         Transcoder(self._settings.state.dir / "spool").clear()
         for n in range(running.workers):
             await self._keep(f"media-{n}", partial(self._ours, "media", "--index", str(n)))
+            watching = pulse.watch(running.control_socket(n), partial(self._end_hanging, f"media-{n}"))
+            self._watchers.append(asyncio.create_task(watching, name=f"pulse-{n}"))
         for n in range(self._settings.http.processes):
             port = self._settings.http.port + n
             await self._keep(f"web-{n}", partial(self._ours, "web", "--port", str(port)))
@@ -194,6 +196,11 @@ class Supervisor:
             except Exception:
                 _log.exception("process.restart_failed", name=name)
                 await asyncio.sleep(1)
+
+    def _end_hanging(self, name: str) -> None:
+        """End a process that answers nobody; it is started again like one that died."""
+        _log.error("process.hangs", name=name)
+        self._children[name].kill()
 
     async def _healthy(self, n: int) -> None:
         """Wait until a web process says it can hold a class; give up when it cannot stay alive."""

@@ -124,6 +124,11 @@ class Workers:
     def connected(self) -> bool:
         return all(worker.connected for worker in self.ours.values())
 
+    async def figures(self) -> dict[str, dict[str, float]]:
+        """Return what those of our own that answer say of themselves, by name."""
+        said = await asyncio.gather(*(_asked(worker.stats()) for worker in self.ours.values()))
+        return {name: stats for name, stats in zip(self.ours, said, strict=True) if stats is not None}
+
     async def find(self, name: str) -> WorkerClient | None:
         """Return a worker, None when nobody knows it. Raises MediaUnavailable."""
         if name not in self.ours and name not in self._theirs:

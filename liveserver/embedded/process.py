@@ -140,6 +140,11 @@ class Child:
                 self._process.kill()
             await self._process.wait()
 
+    def kill(self) -> None:
+        """End it at once; who waits for it learns so."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
     def failure(self) -> ServerFailed:
         """Return why it ended, with the tail of its log."""
         try:

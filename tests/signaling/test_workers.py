@@ -131,6 +131,21 @@ async def test_a_class_goes_to_another_worker_when_its_own_does_not_come_back(sc
         assert set((await _rooms(workers))[other][session]) == {teacher.id, student.id}
 
 
+async def test_a_worker_that_hangs_is_started_again(school: School) -> None:
+    teacher = await school.register("instructor")
+    session = await school.session(teacher, await school.course(teacher))
+    there = await school.enter(teacher, session)
+    async with _workers(school) as workers:
+        (index,) = [n for n, rooms in enumerate(await _rooms(workers)) if session in rooms]
+        process = _process(school, index)
+        assert process is not None
+        process.suspend()
+        await until(lambda: bool(there.heard("media.lost")), 30)
+        assert not process.is_running()
+        assert (await there.ask("media.subscribe", {"restart": False}))["ok"]["sdp"]
+    assert "process.hangs" in school.product.log.read_text()
+
+
 async def test_who_comes_while_a_worker_is_down_gets_media_when_there_is_one(school: School) -> None:
     teacher, student = await school.register("instructor"), await school.register()
     course = await school.course(teacher)
