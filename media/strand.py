@@ -23,6 +23,7 @@ _RING = 512
 _LONGEST_BURST = 16
 _LONGEST_GAP = 200  # packets that may be missing in a row before the numbers are joined up
 _BURST_SECONDS = 0.002  # how long a frame's first packet may wait for its last
+_CATCH_UP_STEP = 90  # between two frames of the past that come at once: a millisecond of a picture's clock
 _FRAMES_PER_SECOND = {"audio": 50, "video": 30}
 
 Entry = tuple[int, int, int, bytes]  # marker and payload type, sequence, timestamp, payload
@@ -103,6 +104,7 @@ class Strand:
         self._ring: list[Entry | None] = [None] * (_RING if self._video else 0)
         self._burst: list[Entry] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._key: Entry | None = None  # the first packet of the last keyframe
         self._vp8 = vp8.Continuity()
         self._resync = True
         self._first_sequence = 0
@@ -119,6 +121,7 @@ class Strand:
     def take(self, layer: Layer | None) -> None:
         """Put a layer on this strand, or clear it."""
         self.flush()
+        self._key = None
         self.layer = layer
         if layer is not None:
             self._format = layer.payload_format
@@ -193,8 +196,8 @@ class Strand:
         if self._format is VP8:
             payload = self._vp8.rewrite(payload)
         entry = (marker | (RED if red else self._format.payload_type), out, stamp, payload)
-        if self.waiting and self._format.is_keyframe(payload):
-            self._admit(entry)
+        if self._video and self._format.is_keyframe(payload):
+            self._on_keyframe(entry)
         if (out - self._last_sequence) & 0xFFFF < 0x8000:
             self._last_sequence, self._last_timestamp, self._last_marker = out, stamp, bool(marker)
             self._last_at = time.monotonic()
@@ -215,8 +218,12 @@ class Strand:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(_BURST_SECONDS, self.flush)
 
-    def _admit(self, entry: Entry) -> None:
-        """Let those in who waited for a keyframe."""
+    def _on_keyframe(self, entry: Entry) -> None:
+        """Let those in who waited for a keyframe. Of H.264 several packets say that they begin one."""
+        if self._key is None or self._key[2] != entry[2]:
+            self._key = entry
+        if not self.waiting:
+            return
         self.flush()
         for view in list(self.waiting):
             view.enter(self, entry)
@@ -297,6 +304,38 @@ class Strand:
         if entry is None or entry[1] != sequence:
             return None
         return self._packet(entry, shift, send_time(time.monotonic()))
+
+    def since_keyframe(self, most: int) -> list[bytes]:
+        """Return all packets since the last keyframe, it included, under our payload types; none when one is
+        missing, or they are more than so many bytes.
+
+        Their times are moved up to the present: a viewer who comes now is not to be behind for it.
+        """
+        self.flush()
+        if self._key is None or self._resync:
+            return []
+        count = ((self._last_sequence - self._key[1]) & 0xFFFF) + 1
+        if count > _RING:
+            return []
+        past: list[Entry] = []
+        for n in range(count):
+            sequence = (self._key[1] + n) & 0xFFFF
+            entry = self._ring[sequence % _RING]
+            if entry is None or entry[1] != sequence:
+                return []
+            past.append(entry)
+        if sum(len(payload) for *_, payload in past) > most:
+            return []
+        stamps = list(dict.fromkeys(stamp for _, _, stamp, _ in past))
+        moved = {
+            stamp: (stamps[-1] - _CATCH_UP_STEP * (len(stamps) - 1 - n)) & 0xFFFFFFFF
+            for n, stamp in enumerate(stamps)
+        }
+        sent_at = send_time(time.monotonic())
+        return [
+            self._packet((kind, sequence, moved[stamp], payload), NONE, sent_at)
+            for kind, sequence, stamp, payload in past
+        ]
 
     def numbers(self, shift: Shift) -> Numbers:
         """Return the last that an audience of that shift was sent."""

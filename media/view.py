@@ -8,6 +8,7 @@ from media.slot import Slot
 from media.strand import NONE, Entry, Numbers, Shift, Strand, Watcher
 
 _FRAME = VP8.clock // 30  # every picture's clock is the same
+_MOST_AT_ONCE = 30_000  # bytes: a quarter of a second of what a link is believed to carry at first
 _LONGEST_STEP = 10 * VP8.clock  # two clocks of one sender that differ by more are not believed
 
 
@@ -46,13 +47,23 @@ class View:
         if hurry and (self.quality or 0) > wanted:
             self._pause()
         if self.strand is None and self._last is None:
-            first = self._arriving(wanted)
-            self._go(first, first.numbers(NONE).sequence + 1, NONE)
-            if first.layer is not None:
-                first.layer.request_keyframe()
+            self._begin(self._arriving(wanted))
         if self.strand is not strand:
             strand.waiting[self] = None
         if strand.layer is not None:
+            strand.layer.request_keyframe()
+
+    def _begin(self, strand: Strand) -> None:
+        """See a picture at once, from the last keyframe on if that is near: whoever comes soon after another
+        need not wait for one of their own, nor the publisher make it.
+        """
+        past = strand.since_keyframe(_MOST_AT_ONCE)
+        self._go(strand, strand.numbers(NONE).sequence + 1, NONE)
+        for packet in past:
+            kind = packet[1] & 0x7F
+            theirs = self.types[kind] if self.types is not None else kind
+            self.watcher.send_rtp(packet[:1] + bytes((packet[1] & 0x80 | theirs,)) + packet[2:])
+        if not past and strand.layer is not None:
             strand.layer.request_keyframe()
 
     def _arriving(self, wanted: int) -> Strand:

@@ -2,6 +2,7 @@
 
 import itertools
 import struct
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from media import vp8
 from media.allocation import Demand, allocate
 from media.arrivals import Arrivals
 from media.bandwidth import START, Bandwidth
+from media.formats import VP8
 from media.red import primary
 from media.rtp import HEADER, HEADER_SIZE, SEND_TIME_SIZE
 from media.sdp import SdpError, parse
@@ -326,11 +328,40 @@ async def test_another_quality_begins_with_a_keyframe_and_the_old_one_goes_on_un
     for _ in range(5):
         sources[1].send()
         sources[2].send()
-    assert len(watcher.got) == 10
+    assert len(watcher.got) == 11, "the keyframe from before they came, and what followed"
     sources[2].send(key=True)
     assert watcher.got[-1][3]
     sources[1].send()
+    assert len(watcher.got) == 12
+
+
+async def test_who_comes_between_two_keyframes_sees_the_picture_at_once() -> None:
+    slot, sources = _camera()
+    asked: list[int] = []
+    layer: Any = SimpleNamespace(
+        arrives=lambda _now: True, request_keyframe=lambda: asked.append(1), payload_format=VP8
+    )
+    slot.strands[0].layer = layer
+    for _ in range(9):
+        sources[0].send()
+    watcher = _Watcher()
+    view = View(slot, watcher)
+    view.watch(0)
+    sources[0].send()
     assert len(watcher.got) == 11
+    assert watcher.got[0][3]
+    assert not any(one[3] for one in watcher.got[1:])
+    assert {(b[0] - a[0]) & 0xFFFF for a, b in itertools.pairwise(watcher.got)} == {1}
+    # The past comes within a moment of the present: 9 ms here, and then a frame's time.
+    assert [(b[1] - a[1]) & 0xFFFFFFFF for a, b in itertools.pairwise(watcher.got)] == [90] * 9 + [3000]
+    asked.clear()
+    # What lies too far back, or is too much, is not sent: a keyframe is asked for.
+    for _ in range(600):
+        sources[0].send()
+    late = _Watcher()
+    View(slot, late).watch(0)
+    assert not late.got
+    assert asked
 
 
 async def test_in_a_hurry_nothing_is_sent_until_the_poorer_one_begins() -> None:
@@ -342,9 +373,9 @@ async def test_in_a_hurry_nothing_is_sent_until_the_poorer_one_begins() -> None:
     view.watch(0, hurry=True)
     for source in sources:
         source.send()
-    assert len(watcher.got) == 1
-    sources[0].send(key=True)
     assert len(watcher.got) == 2
+    sources[0].send(key=True)
+    assert len(watcher.got) == 3
 
 
 async def test_a_late_packet_from_before_the_change_is_not_sent_under_a_used_number() -> None:
@@ -361,7 +392,7 @@ async def test_a_late_packet_from_before_the_change_is_not_sent_under_a_used_num
     late.send(key=True)
     late.strand.forward(_frame(late.picture - 1), 0x80, missing, late.timestamp - 3000)
     sequences = [one[0] for one in watcher.got]
-    assert len(set(sequences)) == len(sequences) == 2
+    assert len(set(sequences)) == len(sequences) == 3
 
 
 async def test_a_packet_is_sent_again_with_the_viewers_own_numbers_unless_it_is_of_no_use() -> None:

@@ -1,5 +1,6 @@
 import { useEffect, useMemo, useSyncExternalStore } from "react";
 import { useParams } from "react-router";
+import { warmUp } from "../../media/subscriber";
 import { Waiting } from "../../shell/shell";
 import { ClassSession } from "./class-session";
 import { Doorway } from "./doorway";
@@ -20,6 +21,7 @@ export default function ClassroomPage() {
   useEffect(() => {
     window.liveserverClass = room;
     void room.load();
+    void warmUp();
     const leave = () => {
       room.close();
     };
