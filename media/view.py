@@ -70,7 +70,10 @@ class View:
         """Return the best strand, up to the one that is wanted, of which something arrives."""
         now = time.monotonic()
         for strand in reversed(self.slot.strands[: wanted + 1]):
-            if strand.layer is not None and strand.layer.arrives(now):
+            layer = strand.layer
+            if (
+                layer is not None and layer.arrives(now) and not layer.resting
+            ):  # one that rests stops in a moment
                 return strand
         return self.slot.strands[wanted]
 

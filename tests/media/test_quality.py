@@ -339,7 +339,10 @@ async def test_who_comes_between_two_keyframes_sees_the_picture_at_once() -> Non
     slot, sources = _camera()
     asked: list[int] = []
     layer: Any = SimpleNamespace(
-        arrives=lambda _now: True, request_keyframe=lambda: asked.append(1), payload_format=VP8
+        arrives=lambda _now: True,
+        resting=False,
+        request_keyframe=lambda: asked.append(1),
+        payload_format=VP8,
     )
     slot.strands[0].layer = layer
     for _ in range(9):
@@ -362,6 +365,18 @@ async def test_who_comes_between_two_keyframes_sees_the_picture_at_once() -> Non
     View(slot, late).watch(0)
     assert not late.got
     assert asked
+
+
+async def test_who_comes_begins_with_no_quality_that_is_put_to_rest() -> None:
+    slot, _ = _camera()
+    for n, strand in enumerate(slot.strands):
+        made: Any = SimpleNamespace(
+            arrives=lambda _now: True, resting=n > 0, request_keyframe=lambda: None, payload_format=VP8
+        )
+        strand.layer = made
+    view = View(slot, _Watcher())
+    view.watch(2)
+    assert (view.quality, view.wanted) == (0, 2)
 
 
 async def test_in_a_hurry_nothing_is_sent_until_the_poorer_one_begins() -> None:
