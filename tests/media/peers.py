@@ -2,20 +2,24 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamError, VideoStreamTrack
 
 from media.control import WorkerClient
+from media.pipe import Outlet
 from media.worker import Worker, WorkerSettings, advertised
+from tests.builders import until
 from tests.product import free_ports
 
 ROOM = "room"
+CAMERA, MICROPHONE, STUDENT_CAMERA = "1", "2", "6"  # sections of the stage
 
 
 class Bench:
@@ -70,6 +74,32 @@ class Bench:
         await peer.setLocalDescription(await peer.createAnswer())
         await self.client.answer(ROOM, name, peer.localDescription.sdp)
         return peer
+
+    async def hold_class(self, *students: str) -> None:
+        await self.attach("teacher", staff=True)
+        await self.publish("teacher", ("microphone", "camera"))
+        for name in students:
+            await self.attach(name)
+            await self.subscribe(name)
+
+    async def sees(self, name: str, mid: str = CAMERA) -> None:
+        """Wait for thirty more frames of a place."""
+        before = self.frames[name, mid]
+        await until(lambda: self.frames[name, mid] > before + 30, 20)
+
+
+@contextmanager
+def lossy_pipes() -> Iterator[list[int]]:
+    """Lose every twelfth message of pipes; the list has how many there were."""
+    send, count = Outlet.send, [0]
+
+    def lossy(self: Outlet, message: bytes) -> None:
+        count[0] += 1
+        if count[0] % 12:
+            send(self, message)
+
+    with patch.object(Outlet, "send", lossy):
+        yield count
 
 
 @asynccontextmanager

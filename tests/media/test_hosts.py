@@ -10,26 +10,11 @@ import pytest
 
 from media.channel import Channel, WrongSecret, endpoint
 from media.control import WorkerClient, WorkerGone
-from media.pipe import Outlet
 from media.sealing import NAME_BYTES, Opener, Sealer, SealError, agree
 from tests.builders import until
-from tests.media.peers import ROOM, Bench, two_hosts
+from tests.media.peers import CAMERA, MICROPHONE, ROOM, lossy_pipes, two_hosts
 
-CAMERA, MICROPHONE = "1", "2"
 SECRET = b"what both hosts know"
-
-
-async def _sees(one: Bench, name: str, mid: str = CAMERA, frames: int = 30) -> None:
-    before = one.frames[name, mid]
-    await until(lambda: one.frames[name, mid] > before + frames, 20)
-
-
-async def _class(one: Bench) -> None:
-    await one.attach("teacher", staff=True)
-    await one.publish("teacher", ("microphone", "camera"))
-    for name in ("a", "b"):
-        await one.attach(name)
-        await one.subscribe(name)
 
 
 async def test_a_class_spills_to_another_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,53 +28,43 @@ async def test_a_class_spills_to_another_host(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr("media.pipe.socket.socket", Overheard)
     async with two_hosts(tmp_path, (SECRET, SECRET)) as (one, two, _):
-        await _class(one)
+        await one.hold_class("a", "b")
         stats = await two.client.stats()
         assert (stats["mirrors"], stats["participants"]) == (1, 1)
         for name in ("a", "b"):
-            await _sees(one, name)
-            await _sees(one, name, MICROPHONE)
+            await one.sees(name)
+            await one.sees(name, MICROPHONE)
         assert len(sent) > 100
         assert len({data[:NAME_BYTES] for data in sent}) == 1
         assert len({data[: NAME_BYTES + 8] for data in sent}) == len(sent), "each has a number of its own"
 
         # The worker that carries somebody is not forgotten when it takes nobody new any more.
         await one.client.know([])
-        await _sees(one, "b")
+        await one.sees("b")
         await one.attach("late")
         await one.subscribe("late")
-        await _sees(one, "late")
+        await one.sees("late")
         assert (await two.client.stats())["participants"] == 1
         await one.client.close_room(ROOM)
         await until(lambda: not two.worker.orders._mirrors, 5)
 
 
-async def test_what_a_pipe_between_hosts_loses_is_asked_for_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    send, count, is_lossy = Outlet.send, 0, False
-
-    def lossy(self: Outlet, message: bytes) -> None:
-        nonlocal count
-        count += is_lossy
-        if not is_lossy or count % 12:
-            send(self, message)
-
-    monkeypatch.setattr(Outlet, "send", lossy)
+async def test_what_a_pipe_between_hosts_loses_is_asked_for_again(tmp_path: Path) -> None:
     async with two_hosts(tmp_path, (SECRET, SECRET)) as (one, _, _):
-        await _class(one)
-        await _sees(one, "b")
-        is_lossy, seen = True, {name: one.frames[name, CAMERA] for name in ("a", "b")}
-        await asyncio.sleep(4)
-        assert count > 100
-        assert one.frames["b", CAMERA] - seen["b"] > 0.9 * (one.frames["a", CAMERA] - seen["a"])
+        await one.hold_class("a", "b")
+        await one.sees("b")
+        with lossy_pipes() as sent:
+            seen = {name: one.frames[name, CAMERA] for name in ("a", "b")}
+            await asyncio.sleep(4)
+            assert sent[0] > 100
+            assert one.frames["b", CAMERA] - seen["b"] > 0.9 * (one.frames["a", CAMERA] - seen["a"])
 
 
 async def test_a_host_with_another_secret_carries_nobody(tmp_path: Path) -> None:
     async with two_hosts(tmp_path, (SECRET, b"another")) as (one, two, address):
-        await _class(one)
+        await one.hold_class("a", "b")
         for name in ("a", "b"):
-            await _sees(one, name)
+            await one.sees(name)
         assert (await two.client.stats())["mirrors"] == 0
         with pytest.raises(WrongSecret):
             await Channel.connect(address, SECRET)
@@ -97,8 +72,8 @@ async def test_a_host_with_another_secret_carries_nobody(tmp_path: Path) -> None
 
 async def test_strangers_get_nowhere(tmp_path: Path) -> None:
     async with two_hosts(tmp_path, (SECRET, SECRET)) as (one, two, address):
-        await _class(one)
-        await _sees(one, "b")
+        await one.hold_class("a", "b")
+        await one.sees("b")
         # Neither nonsense nor silence at the control port keeps who knows the secret out.
         silent = [await asyncio.open_connection(*endpoint(address)) for _ in range(20)]
         for _ in range(20):
@@ -117,7 +92,7 @@ async def test_strangers_get_nowhere(tmp_path: Path) -> None:
                 stranger.sendto(os.urandom(n * 10), endpoint(address))
                 keys = agree(SECRET, os.urandom(32), os.urandom(32), address)
                 stranger.sendto(Sealer(keys.pipe).datagram(keys.pipe_name, bytes(50)), endpoint(address))
-        await _sees(one, "b")
+        await one.sees("b")
         assert (await two.client.stats())["control_refused"] == before + 100
         talking.cancel()
         await asyncio.gather(talking, return_exceptions=True)
