@@ -67,6 +67,11 @@ class Door:
             channel.write_packed(body)
 
     @property
+    def connections(self) -> int:
+        """How many web processes, workers and others may ask for something now."""
+        return len(self._channels)
+
+    @property
     def refused(self) -> int:
         """How many datagrams came to the port of other hosts that were not sealed for it."""
         return self._sealed.refused if self._sealed is not None else 0

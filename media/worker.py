@@ -117,6 +117,7 @@ class Worker:
             "ticks": self._ticks,
             "late_ticks": self._late_ticks,  # by more than 20 ms
             "worst_tick_ms": round(1000 * self._worst_tick, 1),
+            "connections": self._door.connections,
             "control_refused": self._door.refused,
         }
 

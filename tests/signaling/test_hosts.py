@@ -24,7 +24,8 @@ from media.control import WorkerClient
 from tests.builders import Person, School, until
 from tests.product import ROOT, UNHURRIED, Product, free_ports
 
-_SECONDS_TO_HEAR = 2.5  # of each other
+_SECONDS_TO_HEAR = 4.0  # that a host drains
+_CONNECTIONS = 5  # of a worker: its supervisor, the web processes of both hosts, the other worker, and ours
 
 
 @dataclass
@@ -103,7 +104,10 @@ async def hosts(pair: list[Product]) -> AsyncIterator[Hosts]:
         tasks = [asyncio.create_task(worker.run()) for worker in workers]
         for worker in workers:
             await worker.ready(10)
-        await asyncio.sleep(_SECONDS_TO_HEAR)
+            for _ in range(300):
+                if (await worker.stats())["connections"] >= _CONNECTIONS:
+                    break
+                await asyncio.sleep(0.1)
         made = Hosts(pair, schools, workers)
         yield made
         await made.end()
