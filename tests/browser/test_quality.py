@@ -44,7 +44,8 @@ RTCPeerConnection.prototype.addTransceiver = function (track, init) {
 # A browser that reads no H.264.
 _NO_H264 = """
 const accept = RTCPeerConnection.prototype.setLocalDescription;
-RTCPeerConnection.prototype.setLocalDescription = function (description) {
+RTCPeerConnection.prototype.setLocalDescription = async function (description) {
+  if (!description && this.signalingState === 'have-remote-offer') description = await this.createAnswer();
   if (description?.type !== 'answer') return accept.call(this, description);
   const sdp = description.sdp.replace(/^a=(rtpmap|fmtp|rtcp-fb):(102|103) .*\\r\\n/gm, '')
     .replace(/^(m=video .*) 102 103/gm, '$1');

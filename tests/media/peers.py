@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -88,18 +88,26 @@ class Bench:
         await until(lambda: self.frames[name, mid] > before + 30, 20)
 
 
+@dataclass
+class Loss:
+    """Of pipes, of every twelfth message once it has begun."""
+
+    begun: bool = False
+    messages: int = 0
+
+
 @contextmanager
-def lossy_pipes() -> Iterator[list[int]]:
-    """Lose every twelfth message of pipes; the list has how many there were."""
-    send, count = Outlet.send, [0]
+def lossy_pipes() -> Iterator[Loss]:
+    """Let pipes that are opened from now on lose messages."""
+    send, loss = Outlet.send, Loss()
 
     def lossy(self: Outlet, message: bytes) -> None:
-        count[0] += 1
-        if count[0] % 12:
+        loss.messages += loss.begun
+        if not loss.begun or loss.messages % 12:
             send(self, message)
 
     with patch.object(Outlet, "send", lossy):
-        yield count
+        yield loss
 
 
 @asynccontextmanager
