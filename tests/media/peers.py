@@ -82,6 +82,15 @@ class Bench:
             await self.attach(name)
             await self.subscribe(name)
 
+    async def keeps_up_over(self, loss: "Loss") -> None:
+        """Hold a class that b watches over a pipe, and a does not: b misses hardly more when it loses."""
+        await self.hold_class("a", "b")
+        await self.sees("b")
+        loss.begun, seen = True, {name: self.frames[name, CAMERA] for name in ("a", "b")}
+        await asyncio.sleep(4)
+        assert loss.messages > 100
+        assert self.frames["b", CAMERA] - seen["b"] > 0.9 * (self.frames["a", CAMERA] - seen["a"])
+
     async def sees(self, name: str, mid: str = CAMERA) -> None:
         """Wait for thirty more frames of a place."""
         before = self.frames[name, mid]
