@@ -70,10 +70,8 @@ class View:
         """Return the best strand, up to the one that is wanted, of which something arrives."""
         now = time.monotonic()
         for strand in reversed(self.slot.strands[: wanted + 1]):
-            layer = strand.layer
-            if (
-                layer is not None and layer.arrives(now) and not layer.resting
-            ):  # one that rests stops in a moment
+            layer = strand.layer  # one that rests arrives for a moment still
+            if layer is not None and layer.arrives(now) and not layer.resting:
                 return strand
         return self.slot.strands[wanted]
 
