@@ -11,10 +11,12 @@ import structlog
 
 from media import rtcp
 from media.allowance import Allowance
+from media.datagrams import socket_name
 from media.dtls import Certificate, Dtls, DtlsFailed
 from media.ice import DISCONNECTED_AFTER, LOST_AFTER, IceLite, Path
 from media.mux import Mux
 from media.sdp import Description, Fingerprint, LocalTransport
+from media.sender import Target
 from media.srtp import Protector, Unprotector
 from media.tcp import TcpPath
 
@@ -116,11 +118,11 @@ class Transport:
     def path(self) -> Path | None:
         return self._ice.selected
 
-    def target(self) -> tuple[Any, Any] | None:
+    def target(self) -> Target | None:
         """Return keys and address for the fan-out, or None while there is no UDP path."""
         if not self.connected or not isinstance(self._ice.selected, tuple):
             return None
-        return self._srtp_out, self._ice.selected
+        return self._srtp_out, socket_name(self._ice.selected)
 
     def on_check(self, data: bytes, path: Path, address: tuple[str, int]) -> bytes | None:
         if not self.allowance.check():

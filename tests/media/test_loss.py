@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ def _lose(b: Bench) -> dict[str, int]:
     """Lose media at the worker's socket, both ways and always the same; return the counts."""
     chance, lost = random.Random(7), {"in": 0, "out": 0}
     mux = b.worker._mux
-    take, send, burst = mux.datagram, mux.sender._sendto, mux.sender._sendmsg
+    take, send = mux.datagram, mux.sender._many.send
 
     def came(data: bytes, path: Any, address: Any) -> bytes | None:
         # Not RTCP: an aiortc viewer asks once for a packet, and a browser again and again.
@@ -29,17 +30,14 @@ def _lose(b: Bench) -> dict[str, int]:
             return None
         return take(data, path, address)
 
-    def leaving(forward: Any) -> Any:
-        def lossy(*arguments: Any) -> Any:
-            if chance.random() < LOSS:
-                lost["out"] += 1
-                return 0
-            return forward(*arguments)
-
-        return lossy
+    def leaving(names: Sequence[bytes], first: int = 0) -> int:
+        if chance.random() < LOSS:
+            lost["out"] += 1
+            return 0
+        return send(names, first)
 
     mux.datagram = came  # type: ignore[method-assign]
-    mux.sender._sendto, mux.sender._sendmsg = leaving(send), leaving(burst)
+    mux.sender._many.send = leaving  # type: ignore[method-assign]
     return lost
 
 

@@ -1,0 +1,88 @@
+"""Many datagrams of one socket in one system call: sendmmsg (Linux), by cffi and without a compiler."""
+
+import socket
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+from cffi import FFI
+
+MOST = 32  # messages in a call
+_UDP_SEGMENT = 103
+_LONGEST_NAME = 28  # bytes of a struct sockaddr_in6
+_CONTROL = struct.Struct("@QiiH6x")  # a struct cmsghdr and how long a segment is
+_ffi = FFI()
+_ffi.cdef(
+    """
+    struct iovec { void *iov_base; size_t iov_len; };
+    struct msghdr {
+        void *msg_name; unsigned int msg_namelen; struct iovec *msg_iov; size_t msg_iovlen;
+        void *msg_control; size_t msg_controllen; int msg_flags;
+    };
+    struct mmsghdr { struct msghdr msg_hdr; unsigned int msg_len; };
+    int sendmmsg(int, struct mmsghdr *, unsigned int, int);
+    """
+)
+_libc: Any = _ffi.dlopen(None)
+
+
+def socket_name(address: Sequence[Any]) -> bytes:
+    """Return an IP address and port as the kernel takes them: a struct sockaddr_in, or sockaddr_in6."""
+    host, port, flow, scope = (*address, 0, 0)[:4]
+    if ":" in host:
+        packed = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
+        head = struct.pack("=H", socket.AF_INET6) + struct.pack("!HL", port, flow)
+        return head + packed + struct.pack("=L", scope)
+    return struct.pack("=H", socket.AF_INET) + struct.pack("!H", port) + socket.inet_aton(host) + bytes(8)
+
+
+class Datagrams:
+    """Messages that lie side by side in somebody's buffer, which must outlive this."""
+
+    def __init__(self, sock: socket.socket, buffer: int) -> None:
+        """Take the address of the buffer."""
+        self._socket = sock
+        self._buffer = buffer
+        self._name_size = _LONGEST_NAME if sock.family == socket.AF_INET6 else 16
+        self._names = _ffi.new("char[]", MOST * _LONGEST_NAME)
+        self._vectors = _ffi.new("struct iovec[]", MOST)
+        self._control = _ffi.new("char[]", _CONTROL.size)
+        self._name_view = memoryview(_ffi.buffer(self._names))
+        self._vector_view = memoryview(_ffi.buffer(self._vectors))
+        self._control_view = memoryview(_ffi.buffer(self._control))
+        self._whole, self._segmented = self._headers(0), self._headers(_CONTROL.size - 6)
+        self._chosen = self._whole
+
+    def _headers(self, control_size: int) -> Any:
+        headers = _ffi.new("struct mmsghdr[]", MOST)
+        for n in range(MOST):
+            header = headers[n].msg_hdr
+            header.msg_name, header.msg_namelen = self._names + n * self._name_size, self._name_size
+            header.msg_iov, header.msg_iovlen = self._vectors + n, 1
+            if control_size:
+                header.msg_control, header.msg_controllen = self._control, control_size
+        return headers
+
+    def lay_out(self, count: int, size: int, pitch: int, segment: int = 0) -> None:
+        """Say where the messages are: so many, of `size` bytes each, one every `pitch` bytes. With `segment`
+        the kernel cuts each into datagrams of so many bytes, the last of which may be smaller.
+        """
+        places = [part for n in range(count) for part in (self._buffer + n * pitch, size)]
+        struct.pack_into(f"@{2 * count}Q", self._vector_view, 0, *places)
+        self._chosen = self._segmented if segment else self._whole
+        if segment:
+            _CONTROL.pack_into(
+                self._control_view, 0, _CONTROL.size - 6, socket.IPPROTO_UDP, _UDP_SEGMENT, segment
+            )
+
+    def send(self, names: Sequence[bytes], first: int = 0) -> int:
+        """Send messages from the `first` on, one to each name; return how many the socket did not take."""
+        count, size = len(names), self._name_size
+        self._name_view[first * size : (first + count) * size] = b"".join(names)
+        refused = at = 0
+        while at < count:
+            sent = _libc.sendmmsg(self._socket.fileno(), self._chosen + (first + at), count - at, 0)
+            if sent <= 0:  # the first of the rest is the one that is refused
+                refused, sent = refused + 1, 1
+            at += sent
+        return refused

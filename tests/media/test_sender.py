@@ -1,0 +1,158 @@
+"""A burst reaches every viewer, whatever cipher or socket they have; what is not taken is counted."""
+
+import contextlib
+import os
+import socket
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import pytest
+from pylibsrtp import Error, Policy, Session
+
+from media.datagrams import MOST, socket_name
+from media.rtp import HEADER
+from media.sender import Sender, Target
+
+GCM, CM = Policy.SRTP_PROFILE_AEAD_AES_128_GCM, Policy.SRTP_PROFILE_AES128_CM_SHA1_80
+
+
+class Viewer:
+    """One end that reads what it is sent."""
+
+    def __init__(self, family: socket.AddressFamily, profile: int = GCM) -> None:
+        self.socket = socket.socket(family, socket.SOCK_DGRAM)
+        self.socket.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
+        self.socket.setblocking(False)
+        self.name = socket_name(self.socket.getsockname())
+        key = os.urandom(28 if profile == GCM else 30)
+        self._out, self._in = (
+            Session(_policy(profile, key, kind))
+            for kind in (Policy.SSRC_ANY_OUTBOUND, Policy.SSRC_ANY_INBOUND)
+        )
+        self.target: Target = self._out._srtp[0], self.name
+
+    def read(self) -> list[bytes]:
+        """Return the plain packets that came."""
+        found = []
+        while True:
+            try:
+                found.append(self._in.unprotect(self.socket.recv(2048)))
+            except BlockingIOError:
+                return found
+
+
+Make = Callable[[Iterable[int]], list[Viewer]]
+
+
+def _policy(profile: int, key: bytes, kind: int) -> Policy:
+    policy = Policy(key=key, ssrc_type=kind, srtp_profile=profile)
+    policy.allow_repeat_tx = True
+    return policy
+
+
+def packets(first: int, sizes: Sequence[int]) -> list[bytes]:
+    return [
+        HEADER.pack(0x80, 96, first + n & 0xFFFF, 1, 7) + os.urandom(size) for n, size in enumerate(sizes)
+    ]
+
+
+def payloads(found: Sequence[bytes]) -> list[bytes]:
+    """Return payloads without the padding that made packets equally long."""
+    return [one[12 : len(one) - one[-1]] if one[0] & 0x20 else one[12:] for one in found]
+
+
+@pytest.fixture(params=[socket.AF_INET, socket.AF_INET6])
+def family(request: pytest.FixtureRequest) -> socket.AddressFamily:
+    if request.param == socket.AF_INET6:
+        try:
+            with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as one:
+                one.bind(("::1", 0))
+        except OSError:
+            pytest.skip("this machine has no IPv6")
+    found: socket.AddressFamily = request.param
+    return found
+
+
+@pytest.fixture
+def sending(family: socket.AddressFamily) -> Iterator[socket.socket]:
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)
+        yield sock
+
+
+@pytest.fixture
+def viewers(family: socket.AddressFamily) -> Iterator[Make]:
+    """Make viewers, each of the cipher that is named for them."""
+    with contextlib.ExitStack() as stack:
+
+        def make(profiles: Iterable[int]) -> list[Viewer]:
+            made = [Viewer(family, profile) for profile in profiles]
+            for one in made:
+                stack.enter_context(one.socket)
+            return made
+
+        yield make
+
+
+@pytest.mark.parametrize("sizes", [[90], [1000, 1000, 998, 300], [100] * 45, [1100, 200, 1100]])
+def test_every_viewer_gets_every_packet(sending: socket.socket, viewers: Make, sizes: Sequence[int]) -> None:
+    sender = Sender(sending)
+    watching = viewers([GCM] * (2 * MOST + 3))
+    for first in (1, 100):
+        burst = packets(first, sizes)
+        sender.burst(burst, [one.target for one in watching])
+        for viewer in watching:
+            assert payloads(viewer.read()) == payloads(burst)
+    assert sender.sent == 2 * len(watching) * len(sizes)
+    assert sender.dropped == 0
+
+
+@pytest.mark.parametrize("sizes", [[90], [1000, 1000, 300]])
+def test_viewers_of_two_ciphers_are_served_by_one_burst(
+    sending: socket.socket, viewers: Make, sizes: Sequence[int]
+) -> None:
+    sender = Sender(sending)
+    watching = viewers(CM if n % 5 == 2 else GCM for n in range(MOST + 8))
+    for first in (1, 100):
+        burst = packets(first, sizes)
+        sender.burst(burst, [one.target for one in watching])
+        for viewer in watching:
+            assert payloads(viewer.read()) == payloads(burst)
+    assert sender.dropped == 0
+
+
+def test_a_packet_that_is_too_old_for_one_viewer_is_left_out_for_them_alone(
+    sending: socket.socket, viewers: Make
+) -> None:
+    sender = Sender(sending)
+    ahead, other = viewers([GCM, GCM])
+    sender.burst(packets(2000, [500]), [ahead.target])
+    assert len(ahead.read()) == 1
+    burst = [*packets(1000, [500]), *packets(2001, [500])]
+    sender.burst(burst, [ahead.target, other.target])
+    assert payloads(other.read()) == payloads(burst)
+    assert payloads(ahead.read()) == payloads(burst[1:])
+
+
+def test_what_the_socket_does_not_take_is_counted_and_the_others_get_theirs(
+    sending: socket.socket, viewers: Make, family: socket.AddressFamily
+) -> None:
+    sender = Sender(sending)
+    watching = viewers([GCM] * 5)
+    port_0 = socket_name(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
+    targets = [one.target for one in watching]
+    targets[2] = targets[2][0], port_0
+    burst = packets(1, [800, 800])
+    sender.burst(burst, targets)
+    assert sender.dropped == 2
+    assert [len(one.read()) for one in watching] == [2, 2, 0, 2, 2]
+    sending.close()
+    sender.burst(packets(3, [800, 800]), targets)
+    assert sender.dropped == 2 + 2 * len(watching)
+
+
+def test_every_viewer_has_keys_of_their_own(sending: socket.socket, viewers: Make) -> None:
+    sender = Sender(sending)
+    one, other = viewers([GCM, GCM])
+    sender.burst(packets(1, [90]), [(one.target[0], other.name)])
+    with pytest.raises(Error):
+        other.read()
