@@ -9,6 +9,7 @@ import contextlib
 import socket
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Protocol
 
 from media.ice import Path, local_ufrag_of
@@ -44,8 +45,14 @@ class Mux:
         self._checks: Counter[int] = Counter()
         self._checks_since = 0.0
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        loop.add_reader(self._socket, self._readable)
+    def start(self, loop: asyncio.AbstractEventLoop, on_read: Callable[[], None]) -> None:
+        """Read datagrams as they come, and say so after each time."""
+
+        def readable() -> None:
+            self._read()
+            on_read()
+
+        loop.add_reader(self._socket, readable)
 
     def close(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.remove_reader(self._socket)
@@ -77,7 +84,7 @@ class Mux:
         except OSError:
             self.sender.dropped += 1
 
-    def _readable(self) -> None:
+    def _read(self) -> None:
         receive = self._socket.recvfrom
         for _ in range(_BATCH):
             try:

@@ -48,6 +48,7 @@ class Orders:
         self._tell_all = tell
         self._neighbours = neighbours
         self._pace = pace
+        self._second = float("-inf")  # when the last one began
         self._rooms: dict[str, Room] = {}
         self._numbers = itertools.count(1)
         self._mirrors: dict[int, Mirror] = {}  # by number
@@ -66,7 +67,11 @@ class Orders:
     def close(self) -> None:
         self._spill.close()
 
-    def tick(self, now: float, *, second: bool) -> None:
+    def tick(self, now: float) -> bool:
+        """Every 20 ms or so: return whether there is a class to do that for."""
+        second = now - self._second >= 1.0
+        if second:
+            self._second = now
         for name, room in list(self._rooms.items()):
             try:
                 room.tick_fast(now)
@@ -74,6 +79,7 @@ class Orders:
                     self._every_second(name, room, now)
             except Exception:  # one room's bug must not stop the clock of the others
                 _log.exception("media.tick_failed", room=name)
+        return bool(self._rooms)
 
     def _every_second(self, name: str, room: Room, now: float) -> None:
         room.tick(now)

@@ -4,7 +4,6 @@ import asyncio
 import gc
 import signal
 import socket
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import structlog
 import uvloop
 
+from media.clock import Clock
 from media.door import Door
 from media.dtls import Certificate
 from media.mux import Mux
@@ -22,8 +22,6 @@ from media.srtp import Protector, Unprotector
 from media.tcp import TcpListener
 from media.transport import Wiring
 
-_TICK, _LATE = 0.02, 0.02  # seconds between two ticks, and how late one is worth counting
-_VERY_LATE = 0.1
 _log = structlog.get_logger()
 
 
@@ -48,8 +46,6 @@ class Worker:
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
-        self._ticks = self._late_ticks = 0
-        self._worst_tick = 0.0
         self._host = settings.host or _bound(settings.public_address)
         self._mux = Mux(self._host, settings.udp_port)
         self._tcp = TcpListener(self._mux)
@@ -67,7 +63,6 @@ class Worker:
             candidates=candidates(addresses, self._mux.port, self._tcp.port),
             tag=f"w{settings.index}",
         )
-        self._mux.start(loop)
         orders = self.orders = Orders(
             wiring,
             self._door.tell,
@@ -76,17 +71,18 @@ class Worker:
             secret=settings.secret,
             pace=self._pace,
         )
+        self._clock = Clock(orders.tick)
+        self._mux.start(loop, on_read=self._clock.ride)
         await self._door.open(orders)
         # What lives from here on is the rooms; the rest is never garbage.
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 50, 50)
         _log.info("media.ready", addresses=addresses, udp=self._mux.port, tcp=self._tcp.port)
-        ticking = asyncio.create_task(self._tick(orders), name="tick")
         try:
             await stop.wait()
         finally:
-            ticking.cancel()
+            self._clock.close()
             self._door.shut()
             orders.close_rooms()
             await asyncio.sleep(0.05)  # let the goodbyes leave
@@ -95,28 +91,11 @@ class Worker:
             await self._tcp.close()
             self._mux.close(loop)
 
-    async def _tick(self, orders: Orders) -> None:
-        last_second = time.monotonic()
-        while True:
-            before = time.monotonic()
-            await asyncio.sleep(_TICK)
-            now = time.monotonic()
-            late = now - before - _TICK
-            self._ticks += 1
-            self._late_ticks += late > _LATE
-            self._worst_tick = max(self._worst_tick, late)
-            if late > _VERY_LATE:
-                _log.warning("media.late_tick", seconds=round(late, 3))
-            second = now - last_second >= 1.0
-            if second:
-                last_second = now
-            orders.tick(now, second=second)
-
     def _pace(self) -> dict[str, Any]:
         return {
-            "ticks": self._ticks,
-            "late_ticks": self._late_ticks,  # by more than 20 ms
-            "worst_tick_ms": round(1000 * self._worst_tick, 1),
+            "ticks": self._clock.ticks,
+            "late_ticks": self._clock.late,
+            "worst_tick_ms": round(1000 * self._clock.worst, 1),
             "connections": self._door.connections,
             "control_refused": self._door.refused,
         }
