@@ -312,8 +312,8 @@ TEXTS: dict[str, dict[str, tuple[str, str]]] = {
         "ar": ("التذكرة غير صالحة", "انضم من جديد للحصول على تذكرة."),
     },
     "floor_full": {
-        "en": ("The stage is full", "Somebody must give the floor back first."),
-        "ar": ("المنصة ممتلئة", "يجب أن يعيد أحدهم الكلمة أولًا."),
+        "en": ("Too many have the floor", "Somebody must give it back first."),
+        "ar": ("الكلمة مع كثيرين", "يجب أن يعيدها أحدهم أولًا."),
     },
     "not_on_stage": {
         "en": ("You do not have the floor", "Raise your hand."),

@@ -44,6 +44,8 @@ from media.worker import advertised
 
 RESULTS = Path(__file__).parent / "results"
 _MOST_SECONDS_TO_SETTLE = 25
+_SECONDS_BETWEEN_CHECKS = 5.0
+_SECONDS_TO_CALM = 0.5
 _WORKER = """
 import sys
 from pathlib import Path
@@ -198,6 +200,7 @@ async def _measure(
             break
     for viewer in watching:
         viewer.check_again()
+    await asyncio.sleep(_SECONDS_TO_CALM)
     looked_at = sorted({0, viewers // 2 - 1, viewers // 2, viewers - 1})
     watchers = [_Latency(watching[n], sender) for n in looked_at]
     was, cpu = await running.stats(), running.cpu()
@@ -209,6 +212,8 @@ async def _measure(
     sent = now["sent"] - was["sent"]
     assert 0.95 < sent / (wanted * seconds) < 1.06, f"the worker sent {sent} of {wanted * seconds}"
     delays = sorted(delay for one in watchers for delay in one.delays)
+    least = sum(stream.frames for stream in programme if stream.watched) * seconds * len(watchers) / 2
+    assert len(delays) > least, f"{len(delays)} frames were timed, of twice {least:.0f}"
     return Found(
         us_per_packet=cpu / sent * 1e6,
         packets=sent,
@@ -264,8 +269,12 @@ class Sender:
         began = time.perf_counter()
         due = [(began + n / 97, n, stream, 0) for n, stream in enumerate(self._programme)]
         heapq.heapify(due)
+        checked_at = began
         while True:
             at, n, stream, frame = heapq.heappop(due)
+            if at - checked_at > _SECONDS_BETWEEN_CHECKS:
+                checked_at = at
+                self.publisher.check_again()
             await asyncio.sleep(max(0, at - time.perf_counter()))
             self._frame(stream, frame)
             heapq.heappush(due, (at + 1 / stream.frames, n, stream, frame + 1))
@@ -326,7 +335,8 @@ class _Latency:
             if kind is None:
                 continue
             offset = self._offsets.get(ssrc)
-            if offset is None:  # the newest frame of that kind has just been sent
+            # The newest frame of that kind has just been sent. One that was not sent yet: it was not so.
+            if offset is None or (stamp - offset, kind) not in self._sender.sent_at:
                 newest = max((at, one) for (one, of), at in self._sender.sent_at.items() if of == kind)[1]
                 offset = self._offsets[ssrc] = stamp - newest
             sent = self._sender.sent_at.get((stamp - offset, kind))

@@ -162,6 +162,6 @@ def _refusal(error: Exception, method: str) -> tuple[str, str]:
     if isinstance(error, OlderEntrance):
         return "superseded", "they have entered again since"
     if isinstance(error, FloorFull):
-        return "floor_full", f"no place is left for {error}"
+        return "floor_full", f"nobody else may send a {error} now"
     _log.error("media.internal", method=method, exc_info=error)
     return "internal", "a bug in the worker"

@@ -56,7 +56,7 @@ class Layer:
         self.size: tuple[int, int] | None = None  # of the last keyframe
         self.report: rtcp.SenderReport | None = None  # the newest: the sender's clock and the stream's
         self._video = payload_format is not OPUS
-        self._sink = sink
+        self.sink = sink
         self._send_rtcp = send_rtcp
         self._on_asked = on_asked
         self._reception = Reception(payload_format.clock)
@@ -111,7 +111,7 @@ class Layer:
         self._octets += len(primary(payload)) if red else len(payload)  # what it takes at the least
         self._heard_at = now
         if payload and not self.paused:
-            self._sink.forward(payload, marker, sequence, timestamp, red=red)
+            self.sink.forward(payload, marker, sequence, timestamp, red=red)
 
     def on_sender_report(self, report: rtcp.SenderReport, now: float) -> None:
         self.report, self._report_at = report, now
@@ -121,12 +121,12 @@ class Layer:
         self._reception = Reception(self.payload_format.clock)
         self._missing = MissingPackets() if self._video else None
         self.report = None
-        self._sink.resync()
+        self.sink.resync()
         self._keyframe_wanted = self._video
 
     def pause(self, *, paused: bool) -> None:
         if self.paused and not paused:
-            self._sink.resync()
+            self.sink.resync()
             self.request_keyframe()
         self.paused = paused
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from media import rtcp
 from media.formats import FORMATS, Format
-from media.participant import Participant
 from media.pipe import ssrc_of
 from media.producer import Producer
 from media.red import PAYLOAD_TYPE as RED
@@ -38,7 +37,6 @@ class Mirror(Room):
         format, how many qualities.
         """
         for slot, place in zip(self.places, places, strict=True):
-            slot.holder = place["participant"]
             payload_format = _NAMED.get(place["format"] or "")
             producer = slot.producer
             if payload_format is None:
@@ -46,23 +44,24 @@ class Mirror(Room):
                 continue
             if producer is None or self._takes.get(slot.place.mid) != place["take"]:
                 self._takes[slot.place.mid] = place["take"]
-                producer = self._relayed(slot, payload_format, place["qualities"])
+                producer = self._relayed(slot, payload_format, place)
                 slot.take(producer)
             if producer.paused != place["paused"]:
                 producer.pause(paused=place["paused"])
         self._speaking = speaking
         self._aim()
 
-    def _relayed(self, slot: Slot, payload_format: Format, qualities: int) -> Producer:
+    def _relayed(self, slot: Slot, payload_format: Format, shown: Mapping[str, Any]) -> Producer:
         place = slot.place
         producer = Producer(
             mid=place.mid,
+            owner=shown["participant"],
             source=place.source,
             payload_format=payload_format,
             payload_type=payload_format.payload_type,
             rtx_payload_type=None,
             red_payload_type=None,
-            rids=[str(n) for n in range(qualities)],
+            rids=[str(n) for n in range(shown["qualities"])],
             stand=slot,
             send_rtcp=self._ask,
             on_asked=lambda _count: None,
@@ -103,7 +102,7 @@ class Mirror(Room):
         super().tick_fast(now)
 
     def _listen(self, now: float) -> None:
-        """Who speaks is found out where they are heard."""
+        """Who speaks, and who stands where, is found out where they are heard."""
 
     def _rest(self, slot: Slot, producer: Producer, now: float) -> None:
         """Have the room's own worker rest what nobody watches here; what wakes begins anew, for its numbers
@@ -120,12 +119,6 @@ class Mirror(Room):
             mid = slot.place.mid
             awake = [n for n, layer in enumerate(producer.layers) if not layer.resting]
             self._tell("layers", {"mid": mid, "take": self._takes[mid], "awake": awake})
-
-    def _let_go(self, participant: Participant) -> None:
-        """Who stands where is decided by the room's own worker."""
-
-    def _vacate(self, participant_id: str) -> None:
-        """As is this."""
 
     def _announce(self) -> None:
         """The stage is told of by the room's own worker."""

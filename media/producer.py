@@ -6,14 +6,19 @@ from typing import Protocol
 from media.formats import Format
 from media.layer import Layer, Sink
 
+_LOUD = 45.0  # decibels below the loudest there can be: who is louder speaks
+_SILENCE = 127.0
+_SMOOTH = 0.4  # how much a new level counts: a word is heard within a tenth of a second, a click is not
+
 
 class Stand(Protocol):
-    """The place a producer stands on: a sink for each of its layers, the poorest first."""
+    """Where a producer stands, on the stage or beside: a sink for each of its layers, the poorest first."""
 
     @property
     def strands(self) -> Sequence[Sink]: ...
     def take(self, producer: "Producer") -> None: ...
     def leave(self, producer: "Producer") -> None: ...
+    def heard(self, now: float) -> None: ...
 
 
 class Producer:
@@ -23,6 +28,7 @@ class Producer:
         self,
         *,
         mid: str,
+        owner: str,
         source: str,
         payload_format: Format,
         payload_type: int,
@@ -34,10 +40,13 @@ class Producer:
         on_asked: Callable[[int], None],
     ) -> None:
         self.mid = mid
+        self.owner = owner  # the participant
         self.source = source
         self.payload_format = payload_format
         self.paused = False
-        self.level: int | None = None  # of sound, in dB below the loudest there can be
+        self.level: int | None = None  # of the last packet's sound, in decibels below the loudest
+        self.loudness = _SILENCE  # that, smoothed
+        self.spoke_at = float("-inf")
         self._stand = stand
         self.layers = [
             Layer(
@@ -52,6 +61,22 @@ class Producer:
             )
             for rid, sink in zip(rids or [""], stand.strands, strict=False)
         ]
+
+    def move(self, stand: Stand) -> None:
+        """Go and stand elsewhere."""
+        self._stand.leave(self)
+        self._stand = stand
+        for layer, sink in zip(self.layers, stand.strands, strict=False):
+            layer.sink = sink
+        stand.take(self)
+
+    def hear(self, level: int, now: float) -> None:
+        """Take how loud the sound of one packet is."""
+        self.level = level
+        self.loudness += (level - self.loudness) * _SMOOTH
+        if self.loudness < _LOUD:
+            self.spoke_at = now
+            self._stand.heard(now)
 
     def layer_of(self, rid: str) -> Layer | None:
         return next((layer for layer in self.layers if layer.rid == rid), None)

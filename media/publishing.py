@@ -9,7 +9,7 @@ from media import rtcp
 from media.arrivals import Arrivals
 from media.formats import FORMATS, H264, H264_PROFILE, OPUS, Format
 from media.layer import Layer
-from media.producer import Producer
+from media.producer import Producer, Stand
 from media.rtp import (
     HEADER,
     URI_AUDIO_LEVEL,
@@ -21,7 +21,6 @@ from media.rtp import (
     payload_bounds,
 )
 from media.sdp import Codec, Description, Section, rejected, write
-from media.slot import Slot
 from media.transport import Transport, Wiring
 
 _MOST_SSRCS = 16
@@ -31,7 +30,7 @@ _FEEDBACK = ("nack", "nack pli", "ccm fir", "goog-remb", "transport-cc")
 _TAKEN = (URI_MID, URI_RID, URI_REPAIRED_RID, URI_AUDIO_LEVEL, URI_TRANSPORT_SEQUENCE)
 _FEEDBACK_INTERVAL = 0.1
 
-Claim = Callable[[str, str], Slot]  # (mid, source) -> its place; raises what refuses it
+Claim = Callable[[str], Stand]  # where a source is to stand; raises what refuses it
 
 
 class PublishRefused(Exception):
@@ -66,8 +65,9 @@ class Taken:
 class PublishTransport(Transport):
     """Carries producers. A packet that belongs to none is dropped before it is decrypted."""
 
-    def __init__(self, wiring: Wiring, on_state: Callable[[Transport, str], None]) -> None:
+    def __init__(self, wiring: Wiring, on_state: Callable[[Transport, str], None], owner: str) -> None:
         super().__init__(wiring, on_state)
+        self._owner = owner
         self.producers: dict[str, Producer] = {}  # by mid
         self._by_ssrc: dict[bytes, Layer] = {}
         self._rtx: dict[bytes, Layer] = {}
@@ -99,11 +99,11 @@ class PublishTransport(Transport):
         for mid, (section, taken) in wanted.items():
             if mid not in self.producers:
                 try:
-                    slot = claim(mid, sources[mid])
+                    stand = claim(sources[mid])
                 except PublishRefused as refusal:
                     refused[mid] = refusal.code
                     continue
-                self._add(section, taken, sources[mid], slot)
+                self._add(section, taken, sources[mid], stand)
             self._bind(section, self.producers[mid])
         sections = [
             (one.mid if _taken(one) else None, self._lines(one, wanted, setup)) for one in offer.sections
@@ -131,22 +131,23 @@ class PublishTransport(Transport):
                 wanted[section.mid] = section, taken
         return wanted, refused
 
-    def _add(self, section: Section, taken: Taken, source: str, slot: Slot) -> None:
+    def _add(self, section: Section, taken: Taken, source: str, stand: Stand) -> None:
         producer = Producer(
             mid=section.mid,
+            owner=self._owner,
             source=source,
             payload_format=taken.payload_format,
             payload_type=taken.codec.payload_type,
             rtx_payload_type=taken.codec.rtx_payload_type,
             red_payload_type=_red(section, taken.codec),
             rids=_rids(section),
-            stand=slot,
+            stand=stand,
             send_rtcp=self.send_rtcp,
             on_asked=self._asked_again,
         )
         self.producers[section.mid] = producer
         self._owners |= dict.fromkeys(producer.layers, producer)
-        slot.take(producer)
+        stand.take(producer)
 
     def _bind(self, section: Section, producer: Producer) -> None:
         """Learn the SSRCs the offer names; streams it does not name are bound by their MID and RID."""
@@ -281,7 +282,7 @@ class PublishTransport(Transport):
         if payload_type in {layer.payload_type, layer.red_payload_type} and not rtx:
             level = found.get(self._extensions.get(URI_AUDIO_LEVEL, 0))
             if level:
-                self._owners[layer].level = level[0] & 0x7F
+                self._owners[layer].hear(level[0] & 0x7F, now)
             layer.on_rtp(
                 payload, second & 0x80, sequence, timestamp, now, red=payload_type != layer.payload_type
             )

@@ -3,13 +3,14 @@
 import itertools
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
+from media.layer import Layer
 from media.participant import Participant
 from media.pipe import Pipe
 from media.player import PlayerTransport
-from media.producer import Producer
+from media.producer import Producer, Stand
 from media.programme import Programme, programme
 from media.publishing import PublishRefused, PublishTransport, can_be_taken
 from media.sdp import Description, SdpError, parse
@@ -18,9 +19,11 @@ from media.speakers import Speakers
 from media.subscribing import SubscribeTransport
 from media.transport import NewPeerCertificate, Transport, Wiring
 from media.viewing import Viewing
+from media.wings import Wings
 
 SOURCES = ("camera", "microphone", "screen")
 _SECONDS_BETWEEN_LEVELS = 0.3
+_MOST_GRANTED = 30  # students who may send one source: what waits beside the stage costs, too
 _ids = itertools.count(secrets.randbelow(1 << 19) << 20)  # no two workers name two connections alike
 
 Tell = Callable[[str, dict[str, Any]], None]  # an event's name and facts
@@ -31,7 +34,7 @@ class OlderEntrance(Exception):
 
 
 class FloorFull(Exception):
-    """No place of the stage is left for this source."""
+    """Nobody else may send this source now."""
 
 
 class Room:
@@ -46,6 +49,7 @@ class Room:
         self._wiring = wiring
         self._tell = tell
         self.places = [Slot(place, wiring.mux.sender) for place in stage()]
+        self._wings = Wings(self.places, self._announce)
         self._speakers = Speakers()
         self._speaking: list[str] = []
         self._heard_at = 0.0
@@ -102,15 +106,9 @@ class Room:
         self._disconnect(participant)
         if participant.encoder is not None:
             participant.encoder.close()
-        self._vacate(participant_id)
         if not self.participants:
             self.empty_since = time.monotonic()
         self._announce()
-
-    def _vacate(self, participant_id: str) -> None:
-        for slot in self.places:
-            if slot.holder == participant_id:
-                slot.holder = None
 
     def _disconnect(self, participant: Participant) -> None:
         """Close the connections of a page."""
@@ -142,20 +140,18 @@ class Room:
     # The floor
 
     def grant(self, participant: Participant, source: str) -> None:
-        """Let a student send a source, and keep a place for it. Raises FloorFull."""
+        """Let a student send a source. Raises FloorFull."""
         if source in participant.granted or participant.staff:
             return
-        slot = self._free_slot(participant, source)
-        slot.holder = participant.id
+        granted = sum(source in one.granted for one in self.participants.values())
+        if granted >= _MOST_GRANTED or not self._wings.places(source):
+            raise FloorFull(source)
         participant.granted.add(source)
 
     def revoke(self, participant: Participant, source: str) -> None:
         """Take the floor back: nothing of it is forwarded from this call on."""
         participant.granted.discard(source)
         self._stop(participant, source)
-        for slot in self.places:
-            if slot.holder == participant.id and slot.place.source == source:
-                slot.holder = None
         self._announce()
 
     def _stop(self, participant: Participant, source: str, *, but: PublishTransport | None = None) -> None:
@@ -166,15 +162,6 @@ class Room:
                     transport.remove(mid)
                     if but is not None:
                         transport.superseded.add(mid)
-
-    def _free_slot(self, participant: Participant, source: str) -> Slot:
-        stages = ("instructor", "student") if participant.staff else ("student",)
-        for wanted in stages:
-            for slot in self.places:
-                place = slot.place
-                if place.stage == wanted and place.source == source and slot.holder is None:
-                    return slot
-        raise FloorFull(source)
 
     # Connections
 
@@ -209,10 +196,9 @@ class Room:
             for source in sources.values():
                 self._claim(participant, source)
         except PublishRefused as refusal:
-            self._let_go(participant)
             raise FloorFull(picture) from refusal
         before = participant.encoder
-        transport = PublishTransport(self._wiring, self._state_of(participant))
+        transport = PublishTransport(self._wiring, self._state_of(participant), participant.id)
         transport.id = next(_ids)
         participant.encoder, participant.login = transport, login
         try:
@@ -236,46 +222,40 @@ class Room:
         offer: Description,
         sources: Mapping[str, str],
     ) -> tuple[str, dict[str, str]]:
-        def claim(_mid: str, source: str) -> Slot:
-            slot = self._claim(participant, source)
+        def claim(source: str) -> Stand:
+            stand = self._claim(participant, source)
             self._stop(participant, source, but=transport)  # the newest is what counts
-            return slot
+            return stand
 
         answer, refused = transport.answer(offer, sources, claim)
-        self._let_go(participant)
         for producer in participant.producers():
             producer.pause(paused=producer.source in participant.muted)
         self._aim()  # who sends may be another though the stage looks the same
         self._announce()
         return answer, refused
 
-    def _let_go(self, participant: Participant) -> None:
-        """Leave the places on which staff have nothing; a student keeps theirs while they have the floor."""
-        held = {producer.source for producer in participant.producers()}
-        for slot in self.places:
-            if slot.holder == participant.id and participant.staff and slot.place.source not in held:
-                slot.holder = None
-
     def _publisher(self, participant: Participant) -> PublishTransport:
         if participant.publish is None:
-            participant.publish = PublishTransport(self._wiring, self._state_of(participant))
+            participant.publish = PublishTransport(self._wiring, self._state_of(participant), participant.id)
             participant.publish.id = next(_ids)
         return participant.publish
 
-    def _claim(self, participant: Participant, source: str) -> Slot:
+    def _claim(self, participant: Participant, source: str) -> Stand:
+        """Return where a source of theirs is to stand. Raises PublishRefused."""
         if source not in SOURCES:
             raise PublishRefused("invalid")
         if not participant.staff and source not in participant.granted:
             raise PublishRefused("not_on_stage")
-        for slot in self.places:
-            if slot.holder == participant.id and slot.place.source == source:
-                return slot
-        try:
-            slot = self._free_slot(participant, source)
-        except FloorFull:
-            raise PublishRefused("floor_full") from None
-        slot.holder = participant.id
-        return slot
+        fitting = [slot for slot in self.places if slot.place.source == source]
+        if not participant.staff:
+            fitting = self._wings.places(source)
+        theirs = [slot for slot in fitting if slot.holder == participant.id]
+        free = [slot for slot in fitting if slot.producer is None]
+        for slot in (*theirs, *free):  # the instructor's place comes first
+            return slot
+        if self._wings.places(source):
+            return self._wings
+        raise PublishRefused("floor_full")
 
     def offer(self, participant: Participant, *, restart: bool) -> str:
         """Return our offer of the stage: of a new connection, or with `restart` of the same one,
@@ -369,7 +349,6 @@ class Room:
             participant.encoder = None
         elif participant.subscribe is transport:
             participant.subscribe = None
-        self._let_go(participant)
         self._announce()
 
     # The fan-out
@@ -431,17 +410,19 @@ class Room:
         for slot in self.places:
             if slot.producer is not None and len(slot.producer.layers) > 1:
                 self._rest(slot, slot.producer, now)
+        for producer in self._wings.waiting:
+            self._note_watched(producer, {}, now)
 
     def _rest(self, slot: Slot, producer: Producer, now: float) -> None:
+        watched = {strand.layer for strand in slot.strands if strand.is_watched}
+        self._note_watched(producer, watched, now)
+
+    def _note_watched(self, producer: Producer, watched: Container[Layer | None], now: float) -> None:
         """Let the sender rest the qualities nobody watches; the poorest is always there for who comes."""
-        changed = [
-            strand.layer.note_watched(now, watched=strand.is_watched)
-            for strand in slot.strands[1:]
-            if strand.layer is not None
-        ]
+        changed = [layer.note_watched(now, watched=layer in watched) for layer in producer.layers[1:]]
         if any(changed):
             awake = [layer.rid for layer in producer.layers if not layer.resting]
-            self._tell("layers", {"participant": slot.holder, "source": producer.source, "awake": awake})
+            self._tell("layers", {"participant": producer.owner, "source": producer.source, "awake": awake})
 
     def tick_fast(self, now: float) -> None:
         """Every 20 ms: ask again for what is missing, go on with probes."""
@@ -456,12 +437,11 @@ class Room:
             self._listen(now)
 
     def _listen(self, now: float) -> None:
+        self._wings.cast(now)
         levels: dict[str, int | None] = {}
-        for slot in self.places:
-            producer = slot.producer
-            if slot.place.kind == "audio" and slot.holder is not None and producer is not None:
-                levels[slot.holder] = None if producer.paused else producer.level
-                producer.level = None
+        for producer in self._wings.voices():
+            levels[producer.owner] = None if producer.paused else producer.level
+            producer.level = None
         speaking = self._speakers.note(levels, now)
         if speaking != self._speaking:
             self._speaking = speaking

@@ -48,9 +48,13 @@ class Slot:
 
     def __init__(self, place: Place, sender: Sender) -> None:
         self.place = place
-        self.holder: str | None = None  # the participant this place is kept for
         self.producer: Producer | None = None
         self.strands = [Strand(place.kind, place.ssrc, sender) for _ in range(_QUALITIES[place.source])]
+
+    @property
+    def holder(self) -> str | None:
+        """Return the participant who stands here."""
+        return self.producer.owner if self.producer is not None else None
 
     def take(self, producer: Producer | None) -> None:
         """Put a producer on this place, or clear it."""
@@ -62,6 +66,9 @@ class Slot:
     def leave(self, producer: Producer) -> None:
         if self.producer is producer:
             self.take(None)
+
+    def heard(self, now: float) -> None:
+        """Who stands here needs no place."""
 
     def close(self) -> None:
         for strand in self.strands:

@@ -66,7 +66,7 @@ class ClassroomDoor:
         return {}
 
     async def give_floor(self, member: Member, payload: events.GiveFloor) -> Reply:
-        """Let a student be seen and heard; refused with floor_full when the stage is."""
+        """Let a student be seen and heard; refused with floor_full when too many are."""
         require_staff(member.seat)
         target = UserId(payload.user_id)
         if target in member.session.staff:

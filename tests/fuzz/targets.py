@@ -192,6 +192,7 @@ async def _forwarded(data: bytes) -> None:
     slot = Slot(next(one for one in stage() if one.source == source), sender)
     producer = Producer(
         mid="1",
+        owner="teacher",
         source=source,
         payload_format=payload_format,
         payload_type=96,

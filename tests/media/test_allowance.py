@@ -127,6 +127,7 @@ async def test_retransmitted_audio_is_not_taken() -> None:
     slot, sequences = _audio_slot()
     producer = Producer(
         mid="0",
+        owner="teacher",
         source="microphone",
         payload_format=OPUS,
         payload_type=111,

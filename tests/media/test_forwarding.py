@@ -69,24 +69,6 @@ async def test_an_order_about_an_older_entrance_changes_nothing(tmp_path: Path) 
             await b.client.attach(ROOM, "student", staff=False, device="old", fence=1)
 
 
-async def test_the_stage_has_three_student_microphones_and_six_cameras(tmp_path: Path) -> None:
-    async with bench(tmp_path) as b:
-        for n in range(7):
-            await b.attach(f"s{n}")
-        for n in range(3):
-            await b.client.grant(ROOM, f"s{n}", ["microphone", "camera"])
-        for n in range(3, 6):
-            await b.client.grant(ROOM, f"s{n}", ["camera"])
-        for sources in (["microphone"], ["camera"], ["camera", "microphone"]):
-            with pytest.raises(WorkerRefused) as refusal:
-                await b.client.grant(ROOM, "s6", sources)
-            assert refusal.value.code == "floor_full"
-        await b.client.revoke(ROOM, "s0", ["camera"])
-        with pytest.raises(WorkerRefused):
-            await b.client.grant(ROOM, "s6", ["camera", "microphone"])
-        await b.client.grant(ROOM, "s6", ["camera"])  # the refusal before kept nothing
-
-
 async def test_one_speaker_after_the_other_is_one_stream_to_the_viewer(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         await b.attach("viewer", staff=True)

@@ -17,6 +17,7 @@ import { canShareScreen } from "../../media/devices";
 import { chosenDevices } from "./chosen-devices";
 import type { ClassSession, ClassState } from "./class-session";
 import classes from "./classroom.module.css";
+import { standsOnStage } from "./stage";
 import { Sure } from "./sure";
 
 /** The bar of deeds: what one may send, the hand, the way out. */
@@ -34,6 +35,8 @@ export function Controls({ room, state }: { room: ClassSession; state: ClassStat
   const speaking = state.sending.has("microphone") && !state.muted;
   const filming = state.sending.has("camera");
   const sharing = state.sending.has("screen");
+  const waits =
+    (speaking && !standsOnStage(state, "microphone")) || (filming && !standsOnStage(state, "camera"));
   return (
     <footer className={classes.controls}>
       {!staff && (mayMic || mayCamera) && (
@@ -42,6 +45,7 @@ export function Controls({ room, state }: { room: ClassSession; state: ClassStat
             {t("room.floorTitle")}
           </Text>
           {!speaking && !filming && <Text size="sm">{t("room.floorLead")}</Text>}
+          {waits && <Text size="sm">{t("room.floorWaits")}</Text>}
           <Button
             size="compact-sm"
             variant="white"

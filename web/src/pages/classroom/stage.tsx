@@ -8,7 +8,8 @@ import classes from "./classroom.module.css";
 
 interface Picture {
   key: string;
-  mid: string;
+  /** The place's section, null for a picture of our own that stands on none. */
+  mid: string | null;
   track: MediaStreamTrack;
   label: string;
   /** A screen is shown whole; a face may be cropped. */
@@ -62,7 +63,7 @@ function picturesOf(state: ClassState, you: string, screenOf: string): Picture[]
     const whole = slot.source === "screen";
     return [
       {
-        key: `${slot.mid}-${slot.participant}`,
+        key: mine ? `mine-${slot.source}` : `${slot.mid}-${slot.participant}`,
         mid: slot.mid,
         track,
         label: whole ? `${screenOf} · ${name}` : name,
@@ -74,7 +75,31 @@ function picturesOf(state: ClassState, you: string, screenOf: string): Picture[]
     ];
   };
   // The order of the places is the order of importance: screen, teacher, students.
-  return state.slots.flatMap(shown);
+  return [...state.slots.flatMap(shown), ...waiting(state, you)];
+}
+
+/** Our own camera while it stands on no place of the stage: who films sees it. */
+function waiting(state: ClassState, you: string): Picture[] {
+  const track = state.sending.get("camera");
+  if (!track || standsOnStage(state, "camera")) return [];
+  return [
+    {
+      key: "mine-camera",
+      mid: null,
+      track,
+      label: you,
+      whole: false,
+      mine: true,
+      speaking: false,
+      missing: null,
+    },
+  ];
+}
+
+/** Whether one of the places shows, or lets hear, what we send of a source. */
+export function standsOnStage(state: ClassState, source: Slot["source"]) {
+  const me = state.me?.userId;
+  return state.slots.some((slot) => slot.source === source && slot.participant === me);
 }
 
 const MISSING = {
@@ -95,7 +120,7 @@ function PictureView({ room, picture, large = false }: PictureProps) {
   const { mid } = picture;
   useEffect(() => {
     const element = video.current;
-    if (!element) return;
+    if (!element || mid === null) return;
     const observer = new ResizeObserver(() => {
       room.show(mid, element.clientHeight * window.devicePixelRatio);
     });

@@ -1,0 +1,297 @@
+"""The floor is for more than the stage has places: who speaks comes on, for who has been silent longest."""
+
+import asyncio
+import itertools
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiortc.rtcdtlstransport import RTCCertificate
+
+from bench.peers import Peer
+from media.control import WorkerRefused
+from media.formats import OPUS, VP8
+from media.producer import Producer
+from media.rtp import URI_AUDIO_LEVEL
+from media.slot import Slot, stage
+from media.wings import Wings
+from tests.media.peers import MICROPHONE, ROOM, Bench, bench
+
+QUIET, LOUD, VERY_LOUD = 90, 30, 15  # decibels below the loudest there can be
+MICROPHONES, CAMERAS = ("3", "4", "5"), tuple(str(n) for n in range(6, 12))
+
+
+class Kept:
+    """A sender that keeps what it is to send."""
+
+    def __init__(self) -> None:
+        self.packets: list[bytes] = []
+
+    def burst(self, packets: list[bytes], _targets: object) -> None:
+        self.packets += packets
+
+
+class House:
+    """A stage, and those who have the floor; `now` passes as packets of sound come."""
+
+    def __init__(self) -> None:
+        sender: Any = Kept()
+        self.slots = [Slot(place, sender) for place in stage()]
+        self.casts = 0
+        self.wings = Wings(self.slots, self._cast)
+        self.now = 100.0
+        self.voices: dict[str, Producer] = {}
+
+    def _cast(self) -> None:
+        self.casts += 1
+
+    def add(self, owner: str, source: str = "microphone") -> Producer:
+        free = self.wings.places(source)[0]
+        stand = self.wings if free.producer is not None else free
+        producer = Producer(
+            mid="0",
+            owner=owner,
+            source=source,
+            payload_format=OPUS if source == "microphone" else VP8,
+            payload_type=111,
+            rtx_payload_type=None,
+            red_payload_type=None,
+            rids=(),
+            stand=stand,
+            send_rtcp=lambda _packet: None,
+            on_asked=lambda _count: None,
+        )
+        stand.take(producer)
+        if source == "microphone":
+            self.voices[owner] = producer
+        return producer
+
+    def talk(self, seconds: float, **levels: int) -> None:
+        """Let a packet of each voice come each 20 ms; nobody else is heard."""
+        for n in range(round(seconds * 50)):
+            self.now += 0.02
+            for owner, level in levels.items():
+                self.voices[owner].hear(level, self.now)
+            if n % 15 == 14:
+                self.wings.cast(self.now)
+
+    def on_stage(self, source: str = "microphone") -> set[str | None]:
+        return {slot.holder for slot in self.slots if slot.place.source == source and slot.holder}
+
+
+def test_a_free_place_goes_to_who_waits_longest() -> None:
+    house = House()
+    first = house.add("a")
+    for owner in "bcde":
+        house.add(owner)
+    assert house.on_stage() == set("abc")
+    first.close()
+    assert house.on_stage() == set("bc")
+    house.talk(0.3, b=QUIET)
+    assert house.on_stage() == set("bcd")
+    assert house.casts == 1
+
+
+def test_who_speaks_comes_on_within_a_tenth_of_a_second_for_who_is_silent_longest() -> None:
+    house = House()
+    for owner in "abcd":
+        house.add(owner)
+    for owner in "acb":
+        house.talk(2, **{owner: LOUD})
+    assert house.on_stage() == set("abc"), "nobody else spoke"
+    house.talk(0.1, d=LOUD)
+    assert house.on_stage() == set("bcd")
+
+
+def test_a_click_does_not_bring_anybody_on() -> None:
+    house = House()
+    for owner in "abcd":
+        house.add(owner)
+    house.talk(2, d=QUIET)
+    house.talk(0.02, d=VERY_LOUD)
+    house.talk(2, d=QUIET)
+    assert house.on_stage() == set("abc")
+    assert house.casts == 0
+
+
+def test_of_four_who_speak_at_once_the_fourth_waits_for_a_pause_or_is_much_the_louder() -> None:
+    house = House()
+    for owner in "abcd":
+        house.add(owner)
+    house.talk(1, a=LOUD, b=LOUD, c=LOUD + 5)
+    house.talk(3, a=LOUD, b=LOUD, c=LOUD + 5, d=LOUD)
+    assert house.on_stage() == set("abc")
+    house.talk(1.2, a=LOUD, c=LOUD + 5, d=LOUD)
+    assert house.on_stage() == set("acd"), "b made a pause"
+    house.talk(3, a=LOUD, b=VERY_LOUD, c=LOUD + 5, d=LOUD)
+    assert house.on_stage() == set("abd"), "b is much louder than c"
+    assert house.casts == 2
+
+
+def test_a_muted_voice_gives_its_place_and_does_not_wait_for_one() -> None:
+    house = House()
+    for owner in "abcd":
+        house.add(owner)
+    house.talk(1, a=LOUD, b=LOUD, c=LOUD)
+    house.voices["b"].pause(paused=True)
+    house.talk(0.3, a=LOUD, c=LOUD)
+    assert house.on_stage() == set("acd")
+    house.voices["d"].close()
+    house.talk(0.6, a=LOUD)
+    assert house.on_stage() == set("ac")
+    house.voices["b"].pause(paused=False)
+    house.talk(0.3, a=LOUD)
+    assert house.on_stage() == set("abc")
+
+
+def test_the_last_speakers_pictures_are_on_the_stage_and_do_not_change_at_every_word() -> None:
+    house = House()
+    for owner in "abcdefg":
+        house.add(owner)
+        house.add(owner, "camera")
+    for owner in "bcdefa":
+        house.talk(1.5, **{owner: LOUD})
+    assert house.on_stage("camera") == set("abcdef")
+    house.talk(1, g=LOUD)
+    assert house.on_stage("camera") == set("acdefg"), "b spoke longest ago"
+    house.talk(1, b=LOUD)
+    assert house.on_stage("camera") == set("abdefg"), "c did, by then"
+    for _ in range(4):
+        house.talk(1, c=LOUD)
+        house.talk(1, d=LOUD)
+    before = house.casts
+    assert {"c", "d"} <= house.on_stage("camera")
+    for _ in range(4):
+        house.talk(1, c=LOUD)
+        house.talk(1, d=LOUD)
+    assert house.casts == before
+
+
+async def test_what_waits_is_not_forwarded_and_goes_on_where_it_comes_on() -> None:
+    house = House()
+    for owner in "abcd":
+        house.add(owner)
+    kept: Any = house.slots[0].strands[0]._sender
+    viewer = Listener()
+    for slot in house.slots:
+        if slot.place.mid in MICROPHONES:
+            slot.strands[0].add(viewer)
+    (layer,) = house.voices["d"].layers
+    layer.on_rtp(b"unheard", 0, 5000, 0, house.now)
+    assert kept.packets == []
+    house.talk(0.2, d=LOUD)
+    layer.on_rtp(b"heard", 0, 5001, 960, house.now)
+    (packet,) = kept.packets
+    assert packet[12:] == b"heard"
+
+
+class Listener:
+    """Somebody who watches strands by UDP."""
+
+    shift: Any = None
+    since: int | None = None
+    plain = True
+    types: bytes | None = None
+
+    def __init__(self) -> None:
+        from media.strand import NONE  # noqa: PLC0415 - named like the class attribute
+
+        self.shift = NONE
+
+    @property
+    def watcher(self) -> Any:
+        return self
+
+    def target(self) -> Any:
+        return None, None
+
+    def send_rtp(self, packet: bytes) -> None: ...
+    def enter(self, strand: object, entry: object) -> None: ...
+
+
+# A worker
+
+
+class Speaker:
+    """Somebody with a microphone, whose packets say how loud they are."""
+
+    def __init__(self) -> None:
+        self._peer = Peer(RTCCertificate.generateCertificate())
+        self._numbers = itertools.count(1)
+
+    async def publish(self, b: Bench, name: str) -> None:
+        section = (
+            "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=sendonly\r\na=rtpmap:111 opus/48000/2\r\n"
+            f"a=extmap:1 {URI_AUDIO_LEVEL}\r\na=ssrc:7 cname:c\r\n"
+        )
+        answer = await b.client.publish(ROOM, name, self._peer.description(section), {"0": "microphone"})
+        assert answer["refused"] == {}
+        await self._peer.connect(answer["sdp"])
+
+    def say(self, level: int) -> None:
+        number = next(self._numbers)
+        head = struct.pack("!BBHLL", 0x90, 111, number, number * 960, 7)
+        extension = struct.pack("!HHBBH", 0xBEDE, 1, 0x10, level, 0)
+        self._peer.socket.send(self._peer.dtls._tx_srtp.protect(head + extension + bytes(60)))
+
+    def close(self) -> None:
+        self._peer.socket.close()
+
+
+async def test_ten_students_have_the_floor_and_who_speaks_is_heard(tmp_path: Path) -> None:
+    names = [f"s{n}" for n in range(10)]
+    async with bench(tmp_path) as b:
+        await b.attach("teacher", staff=True)
+        await b.publish("teacher", ("microphone",))
+        await b.subscribe("teacher")
+        speakers = {name: Speaker() for name in names}
+        for name, speaker in speakers.items():
+            await b.attach(name)
+            await b.client.grant(ROOM, name, ["microphone", "camera"])
+            await speaker.publish(b, name)
+
+        async def shown() -> dict[str, str]:
+            return {
+                one["mid"]: one["participant"] for one in await b.client.slots(ROOM) if one["participant"]
+            }
+
+        async def talk(name: str, seconds: float) -> None:
+            for _ in range(round(seconds * 50)):
+                for one, speaker in speakers.items():
+                    speaker.say(LOUD if one == name else QUIET)
+                await asyncio.sleep(0.02)
+
+        await talk("nobody", 0.5)
+        assert set((await shown()).values()) == {"teacher", "s0", "s1", "s2"}
+        for name in ("s7", "s9"):
+            await talk(name, 1.5)
+            found = {who: mid for mid, who in (await shown()).items()}
+            assert found[name] in MICROPHONES
+            heard = b.frames["teacher", found[name]]
+            await talk(name, 1)
+            assert b.frames["teacher", found[name]] > heard + 25
+        assert (await shown())[MICROPHONE] == "teacher"
+        told = [facts["speaking"] for name, facts in b.said if name == "speakers"]
+        assert ["s7"] in told
+        assert told[-1][0] == "s9"
+        await b.client.revoke(ROOM, "s9", ["microphone"])
+        assert "s9" not in (await shown()).values()
+        for speaker in speakers.values():
+            speaker.close()
+
+
+async def test_thirty_have_the_floor_and_who_is_beyond_is_refused(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        for n in range(31):
+            await b.attach(f"s{n}")
+        for n in range(30):
+            await b.client.grant(ROOM, f"s{n}", ["microphone"])
+        for sources in (["microphone"], ["camera", "microphone"], ["screen"]):
+            with pytest.raises(WorkerRefused) as refusal:
+                await b.client.grant(ROOM, "s30", sources)
+            assert refusal.value.code == "floor_full"
+        _, refused = await b.publish("s30", ("camera",))
+        assert refused == {"0": "not_on_stage"}, "the refusal before kept nothing"
+        await b.client.revoke(ROOM, "s0", ["microphone"])
+        await b.client.grant(ROOM, "s30", ["camera", "microphone"])
