@@ -292,11 +292,19 @@ class Sender:
             names += bytes((0x20,)) + stream.rid.encode() if stream.rid else b""
             names += bytes(-len(names) % 4)
             extension = struct.pack("!HH", 0xBEDE, len(names) // 4) + names
-            start = (b"\x10\x00" if key else b"\x10\x01") if part == 0 else b"\x00\x01"
-            payload = start + os.urandom(stream.size - 2)
+            payload = _descriptor(frame, first=part == 0, key=key)
+            payload += os.urandom(stream.size - len(payload))
             if stream.watched and last:
                 self.sent_at[stamp, stream.source.encode()[:1]] = time.perf_counter()
             self._socket.send(self._protect(head + extension + payload))
+
+
+def _descriptor(frame: int, *, first: bool, key: bool) -> bytes:
+    """Return a VP8 descriptor as Chromium writes it, with picture id and TL0PICIDX, and the first byte of
+    what follows.
+    """
+    numbers = struct.pack("!HBB", 0x8000 | frame & 0x7FFF, frame & 0xFF, 0)
+    return bytes((0x90 if first else 0x80, 0xE0)) + numbers + (b"\x00" if first and key else b"\x01")
 
 
 class _Latency:

@@ -21,9 +21,10 @@ from typing import Any
 
 from media import rtcp
 from media.channel import endpoint, is_of_another_host
+from media.draft import NONE, Entry
 from media.sealing import NAME_BYTES, Keys, Opener, Sealer, SealError
 from media.slot import Place, Slot
-from media.strand import NONE, Entry, Strand, Watcher
+from media.strand import Strand, Watcher
 
 HEAD = struct.Struct("!HBB")
 _LONGEST = 4096

@@ -114,14 +114,6 @@ def send_time(now: float) -> bytes:
     return _SEND_TIME_HEAD + (int(now * 0x40000) & 0xFFFFFF).to_bytes(3, "big")
 
 
-def padded(packet: bytes, size: int) -> bytes:
-    """Return the packet grown to `size` bytes by RTP padding; `size` equal: as it is."""
-    missing = size - len(packet)
-    if missing <= 0:
-        return packet
-    return bytes((packet[0] | 0x20,)) + packet[1:] + bytes(missing - 1) + bytes((missing,))
-
-
 def is_newer(a: int, b: int) -> bool:
     """Say whether sequence number `a` follows `b` (16 bits, RFC 1982)."""
     return a != b and (a - b) & 0xFFFF < 0x8000

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from media import vp8
-from media.formats import FORMATS, OPUS, VP8
+from media.draft import NONE, Draft, Entry, Shift, packet
+from media.formats import FORMATS, VP8
 from media.layer import Layer
 from media.red import PAYLOAD_TYPE as RED
-from media.red import primary
-from media.rtp import HEADER, send_time
+from media.rtp import send_time
 from media.sender import Sender, Target
 
 _RING = 512
@@ -25,21 +25,6 @@ _LONGEST_GAP = 200  # packets that may be missing in a row before the numbers ar
 _BURST_SECONDS = 0.002  # how long a frame's first packet may wait for its last
 _CATCH_UP_STEP = 90  # between two frames of the past that come at once: a millisecond of a picture's clock
 _FRAMES_PER_SECOND = {"audio": 50, "video": 30}
-
-Entry = tuple[int, int, int, bytes]  # marker and payload type, sequence, timestamp, payload
-
-
-@dataclass(frozen=True, slots=True)
-class Shift:
-    """What is added to a strand's numbers for an audience."""
-
-    sequence: int = 0
-    timestamp: int = 0
-    picture: int = 0
-    tl0: int = 0
-
-
-NONE = Shift()
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,39 +227,33 @@ class Strand:
         if not self._burst:
             return
         burst, self._burst = self._burst, []
-        stamp = send_time(time.monotonic()) if self._video else b""
+        sent_at = send_time(time.monotonic()) if self._video else b""
+        groups: dict[object, tuple[Sequence[Entry], list[_Audience]]] = {}
         for audience in self._grouped():
-            entries: Sequence[Entry] = burst
+            theirs: Sequence[Entry] = burst
             if audience.since is not None:
-                entries = self._theirs(burst, audience)
-            packets = [self._packet(entry, audience.shift, stamp, audience) for entry in entries]
-            if audience.targets:
-                self._sender.burst(packets, audience.targets)
-            for watcher in audience.others:
-                for packet in packets:
-                    watcher.send_rtp(packet)
+                theirs = [entry for entry in burst if self._is_theirs(entry, audience)]
+            alike = audience.plain, None if theirs is burst else tuple(entry[1] for entry in theirs)
+            groups.setdefault(alike, (theirs, []))[1].append(audience)
+        for entries, audiences in groups.values():
+            plain = audiences[0].plain
+            drafts = [Draft(entry, self._ssrc, sent_at, plain=plain) for entry in entries]
+            self._sender.burst(drafts, [one for one in audiences if one.targets])
+            for audience in audiences:
+                for watcher in audience.others:
+                    for draft in drafts:
+                        watcher.send_rtp(packet(draft, audience.shift, audience.types))
 
-    def _theirs(self, burst: Sequence[Entry], audience: _Audience) -> list[Entry]:
+    def _is_theirs(self, entry: Entry, audience: _Audience) -> bool:
         """Leave out late packets from before an audience came: their numbers were another quality's."""
         first = audience.since
-        assert first is not None  # noqa: S101 - asked of such audiences only
         if self.packets > audience.until:
             audience.since = None
-        return [entry for entry in burst if (entry[1] - first) & 0xFFFF < 0x8000]
+        return first is None or (entry[1] - first) & 0xFFFF < 0x8000
 
-    def _packet(self, entry: Entry, shift: Shift, stamp: bytes, audience: "_Audience | None" = None) -> bytes:
-        """Lay a packet out for an audience; for none, with whatever it carries, under our payload types."""
-        kind, sequence, timestamp, payload = entry
-        if audience is not None and audience.plain and kind & 0x7F == RED:
-            kind, payload = kind & 0x80 | OPUS.payload_type, primary(payload)
-        if shift is not NONE:
-            sequence = (sequence + shift.sequence) & 0xFFFF
-            timestamp = (timestamp + shift.timestamp) & 0xFFFFFFFF
-            if kind & 0x7F == VP8.payload_type:
-                payload = vp8.shifted(payload, shift.picture, shift.tl0)
-        if audience is not None and audience.types is not None:
-            kind = kind & 0x80 | audience.types[kind & 0x7F]
-        return HEADER.pack(0x90 if stamp else 0x80, kind, sequence, timestamp, self._ssrc) + stamp + payload
+    def _packet(self, entry: Entry, shift: Shift) -> bytes:
+        """Lay a packet out once more, with whatever it carries, under our payload types."""
+        return packet(Draft(entry, self._ssrc, send_time(time.monotonic())), shift)
 
     def _continue_from(self, payload: bytes, sequence: int, timestamp: int) -> bool:
         """Join a source's numbers to the last ones; a picture's only at a keyframe, which is asked for."""
@@ -303,7 +282,7 @@ class Strand:
         entry = self._ring[sequence % _RING] if self._ring else None
         if entry is None or entry[1] != sequence:
             return None
-        return self._packet(entry, shift, send_time(time.monotonic()))
+        return self._packet(entry, shift)
 
     def since_keyframe(self, most: int) -> list[bytes]:
         """Return all packets since the last keyframe, it included, under our payload types; none when one is
@@ -331,9 +310,8 @@ class Strand:
             stamp: (stamps[-1] - _CATCH_UP_STEP * (len(stamps) - 1 - n)) & 0xFFFFFFFF
             for n, stamp in enumerate(stamps)
         }
-        sent_at = send_time(time.monotonic())
         return [
-            self._packet((kind, sequence, moved[stamp], payload), NONE, sent_at)
+            self._packet((kind, sequence, moved[stamp], payload), NONE)
             for kind, sequence, stamp, payload in past
         ]
 

@@ -3,9 +3,10 @@
 import time
 
 from media import rtcp, vp8
+from media.draft import NONE, Entry, Shift
 from media.formats import VP8
 from media.slot import Slot
-from media.strand import NONE, Entry, Numbers, Shift, Strand, Watcher
+from media.strand import Numbers, Strand, Watcher
 
 _FRAME = VP8.clock // 30  # every picture's clock is the same
 _MOST_AT_ONCE = 30_000  # bytes: a quarter of a second of what a link is believed to carry at first

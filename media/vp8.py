@@ -1,5 +1,6 @@
 """The VP8 payload descriptor (RFC 7741, section 4.2): keyframes, and continuity over sources."""
 
+import struct
 from dataclasses import dataclass
 
 
@@ -38,23 +39,44 @@ class Continuity:
         return shifted(payload, self.picture, self.tl0)
 
 
+class Parted:
+    """A payload taken apart around picture id and TL0PICIDX, for others to be made that differ in these.
+
+    Between `head` and `tail` stand the numbers, in the `form` of the struct module.
+    """
+
+    __slots__ = ("_picture", "_tl0", "_wide", "form", "head", "tail")
+
+    def __init__(self, payload: bytes) -> None:
+        picture_at, tl0_at = _fields(payload)
+        begin = end = picture_at or tl0_at
+        self._picture = self._tl0 = -1
+        self._wide, self.form = False, ""
+        if picture_at:
+            self._picture, self._wide = _picture_id(payload, picture_at)
+            self.form = "H" if self._wide else "B"
+            end += struct.calcsize(self.form)
+        if tl0_at:
+            self._tl0 = payload[tl0_at]
+            self.form += "B"
+            end = tl0_at + 1
+        self.head, self.tail = payload[:begin], payload[end:]
+
+    def numbers(self, picture: int, tl0: int) -> tuple[int, ...]:
+        """Return the numbers with so much added to them."""
+        if self._wide and self._tl0 >= 0:
+            return 0x8000 | self._picture + picture & 0x7FFF, self._tl0 + tl0 & 0xFF
+        found: tuple[int, ...] = ()
+        if self._picture >= 0:
+            number = self._picture + picture
+            found = (0x8000 | number & 0x7FFF if self._wide else number & 0x7F,)
+        return found if self._tl0 < 0 else (*found, self._tl0 + tl0 & 0xFF)
+
+
 def shifted(payload: bytes, picture: int, tl0: int) -> bytes:
     """Return the payload with so much added to picture id and TL0PICIDX, of the same length."""
-    picture_at, tl0_at = _fields(payload)
-    if not picture_at and not tl0_at:
-        return payload
-    changed = bytearray(payload)
-    if picture_at:
-        number, wide = _picture_id(payload, picture_at)
-        number += picture
-        if wide:
-            changed[picture_at] = 0x80 | number >> 8 & 0x7F
-            changed[picture_at + 1] = number & 0xFF
-        else:
-            changed[picture_at] = number & 0x7F
-    if tl0_at:
-        changed[tl0_at] = (payload[tl0_at] + tl0) & 0xFF
-    return bytes(changed)
+    parted = Parted(payload)
+    return parted.head + struct.pack(f"!{parted.form}", *parted.numbers(picture, tl0)) + parted.tail
 
 
 def numbers(payload: bytes) -> tuple[int, int]:

@@ -10,10 +10,12 @@ from typing import Any
 
 from media import channel, h264, red, rtcp, rtp, sdp, sealing, vp8
 from media.arrivals import Arrivals
+from media.draft import Draft, packet
 from media.formats import H264, OPUS, VP8
 from media.ice import IceLite, local_ufrag_of
 from media.layer import Layer
 from media.producer import Producer
+from media.sender import Audience
 from media.slot import Slot, stage
 from media.tcp import TcpPath
 
@@ -164,9 +166,10 @@ def sealed_message(data: bytes) -> None:
 
 
 class _Burst:
-    def burst(self, packets: list[bytes], _targets: object) -> None:
-        for packet in packets:
-            assert len(packet) > rtp.HEADER_SIZE
+    def burst(self, drafts: list[Draft], audiences: list[Audience]) -> None:
+        for audience in audiences:
+            for draft in drafts:
+                assert len(packet(draft, audience.shift, audience.types)) == draft.size
 
 
 class _Viewer:

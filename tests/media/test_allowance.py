@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from media.allowance import Allowance
+from media.draft import NONE, Draft, packet
 from media.formats import OPUS
 from media.producer import Producer
+from media.sender import Audience
 from media.slot import Slot, stage
-from media.strand import NONE, Strand
+from media.strand import Strand
 from tests.builders import until
 from tests.media.peers import bench
 
@@ -83,7 +85,8 @@ class _Kept:
     def __init__(self) -> None:
         self.sequences: list[int] = []
 
-    def burst(self, packets: Any, _targets: object) -> None:
+    def burst(self, drafts: list[Draft], audiences: list[Audience]) -> None:
+        packets = [packet(draft, one.shift) for one in audiences for draft in drafts]
         self.sequences += [struct.unpack_from("!H", packet, 2)[0] for packet in packets]
 
 

@@ -36,8 +36,8 @@ async def test_ticks_ride_on_packets_and_never_come_twice() -> None:
         clock.ride()
         await asyncio.sleep(0.002)
     clock.close()
-    assert 20 <= len(kept.at) <= 31
-    assert min(b - a for a, b in zip(kept.at, kept.at[1:], strict=False)) >= 0.0199
+    assert 20 <= len(kept.at) <= 41
+    assert min(b - a for a, b in zip(kept.at, kept.at[1:], strict=False)) >= 0.0149
 
 
 async def test_without_a_class_it_rests() -> None:

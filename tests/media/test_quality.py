@@ -295,7 +295,7 @@ def _camera() -> tuple[Slot, list[_Source]]:
 
 
 class _Nobody:
-    def burst(self, _packets: object, _targets: object) -> None: ...
+    def burst(self, _drafts: object, _audiences: object) -> None: ...
 
 
 @pytest.mark.parametrize("order", [(1, 2, 0, 2, 1), (0, 2), (2, 0, 1)])

@@ -4,11 +4,15 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import pytest
 from pylibsrtp import Error, Policy, Session
 
+from media import vp8
 from media.datagrams import MOST, socket_name
+from media.draft import NONE, Draft, Shift
+from media.formats import OPUS, VP8
 from media.rtp import HEADER
 from media.sender import Sender, Target
 
@@ -49,10 +53,24 @@ def _policy(profile: int, key: bytes, kind: int) -> Policy:
     return policy
 
 
-def packets(first: int, sizes: Sequence[int]) -> list[bytes]:
+@dataclass
+class Some:
+    """An audience."""
+
+    targets: Sequence[Target]
+    shift: Shift = NONE
+    types: bytes | None = None
+
+
+def drafts(first: int, sizes: Sequence[int]) -> list[Draft]:
+    """Make packets with so much in them."""
     return [
-        HEADER.pack(0x80, 96, first + n & 0xFFFF, 1, 7) + os.urandom(size) for n, size in enumerate(sizes)
+        Draft((OPUS.payload_type, first + n & 0xFFFF, 1, os.urandom(size)), 7) for n, size in enumerate(sizes)
     ]
+
+
+def inside(burst: Sequence[Draft]) -> list[bytes]:
+    return [draft.tail for draft in burst]
 
 
 def payloads(found: Sequence[bytes]) -> list[bytes]:
@@ -98,10 +116,10 @@ def test_every_viewer_gets_every_packet(sending: socket.socket, viewers: Make, s
     sender = Sender(sending)
     watching = viewers([GCM] * (2 * MOST + 3))
     for first in (1, 100):
-        burst = packets(first, sizes)
-        sender.burst(burst, [one.target for one in watching])
+        burst = drafts(first, sizes)
+        sender.burst(burst, [Some([one.target for one in watching])])
         for viewer in watching:
-            assert payloads(viewer.read()) == payloads(burst)
+            assert payloads(viewer.read()) == inside(burst)
     assert sender.sent == 2 * len(watching) * len(sizes)
     assert sender.dropped == 0
 
@@ -113,11 +131,42 @@ def test_viewers_of_two_ciphers_are_served_by_one_burst(
     sender = Sender(sending)
     watching = viewers(CM if n % 5 == 2 else GCM for n in range(MOST + 8))
     for first in (1, 100):
-        burst = packets(first, sizes)
-        sender.burst(burst, [one.target for one in watching])
+        burst = drafts(first, sizes)
+        sender.burst(burst, [Some([one.target for one in watching])])
         for viewer in watching:
-            assert payloads(viewer.read()) == payloads(burst)
+            assert payloads(viewer.read()) == inside(burst)
     assert sender.dropped == 0
+
+
+def test_each_audience_has_its_numbers_and_they_are_sent_together(
+    sending: socket.socket, viewers: Make
+) -> None:
+    sender = Sender(sending)
+    watching = viewers([GCM] * 70)
+    payload = bytes((0x90, 0xE0, 0x80 | 5, 0, 250, 0)) + os.urandom(900)
+    burst = [Draft((VP8.payload_type, 65_530 + n, 5, payload[: 900 - n]), 7) for n in range(4)]
+    types = bytes(range(100, 228))
+    sender.burst(
+        burst,
+        [
+            Some(
+                [one.target for one in watching[n::35]],
+                Shift(n, 1000 * n, 3 * n, n) if n else NONE,
+                types if n == 34 else None,
+            )
+            for n in range(35)
+        ],
+    )
+    for at, viewer in enumerate(watching):
+        n = at % 35
+        for k, packet in enumerate(viewer.read()):
+            _, kind, sequence, timestamp, ssrc = HEADER.unpack_from(packet)
+            assert (sequence, timestamp, ssrc) == ((65_530 + k + n) & 0xFFFF, 5 + 1000 * n, 7)
+            assert kind == (types[VP8.payload_type] if n == 34 else VP8.payload_type)
+            (body,) = payloads([packet])
+            assert vp8.numbers(body) == (0x500 + 3 * n, (250 + n) & 0xFF)
+            assert (body[:2], body[5:]) == (payload[:2], payload[5 : 900 - k])
+    assert sender.sent == 70 * 4
 
 
 def test_a_packet_that_is_too_old_for_one_viewer_is_left_out_for_them_alone(
@@ -125,12 +174,12 @@ def test_a_packet_that_is_too_old_for_one_viewer_is_left_out_for_them_alone(
 ) -> None:
     sender = Sender(sending)
     ahead, other = viewers([GCM, GCM])
-    sender.burst(packets(2000, [500]), [ahead.target])
+    sender.burst(drafts(2000, [500]), [Some([ahead.target])])
     assert len(ahead.read()) == 1
-    burst = [*packets(1000, [500]), *packets(2001, [500])]
-    sender.burst(burst, [ahead.target, other.target])
-    assert payloads(other.read()) == payloads(burst)
-    assert payloads(ahead.read()) == payloads(burst[1:])
+    burst = [*drafts(1000, [500]), *drafts(2001, [500])]
+    sender.burst(burst, [Some([ahead.target, other.target])])
+    assert payloads(other.read()) == inside(burst)
+    assert payloads(ahead.read()) == inside(burst[1:])
 
 
 def test_what_the_socket_does_not_take_is_counted_and_the_others_get_theirs(
@@ -141,18 +190,17 @@ def test_what_the_socket_does_not_take_is_counted_and_the_others_get_theirs(
     port_0 = socket_name(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
     targets = [one.target for one in watching]
     targets[2] = targets[2][0], port_0
-    burst = packets(1, [800, 800])
-    sender.burst(burst, targets)
+    sender.burst(drafts(1, [800, 800]), [Some(targets)])
     assert sender.dropped == 2
     assert [len(one.read()) for one in watching] == [2, 2, 0, 2, 2]
     sending.close()
-    sender.burst(packets(3, [800, 800]), targets)
+    sender.burst(drafts(3, [800, 800]), [Some(targets)])
     assert sender.dropped == 2 + 2 * len(watching)
 
 
 def test_every_viewer_has_keys_of_their_own(sending: socket.socket, viewers: Make) -> None:
     sender = Sender(sending)
     one, other = viewers([GCM, GCM])
-    sender.burst(packets(1, [90]), [(one.target[0], other.name)])
+    sender.burst(drafts(1, [90]), [Some([(one.target[0], other.name)])])
     with pytest.raises(Error):
         other.read()

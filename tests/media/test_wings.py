@@ -11,9 +11,11 @@ from aiortc.rtcdtlstransport import RTCCertificate
 
 from bench.peers import Peer
 from media.control import WorkerRefused
+from media.draft import NONE, Draft, packet
 from media.formats import OPUS, VP8
 from media.producer import Producer
 from media.rtp import URI_AUDIO_LEVEL
+from media.sender import Audience
 from media.slot import Slot, stage
 from media.wings import Wings
 from tests.media.peers import MICROPHONE, ROOM, Bench, bench
@@ -28,8 +30,8 @@ class Kept:
     def __init__(self) -> None:
         self.packets: list[bytes] = []
 
-    def burst(self, packets: list[bytes], _targets: object) -> None:
-        self.packets += packets
+    def burst(self, drafts: list[Draft], audiences: list[Audience]) -> None:
+        self.packets += [packet(draft, one.shift) for one in audiences for draft in drafts]
 
 
 class House:
@@ -189,15 +191,10 @@ async def test_what_waits_is_not_forwarded_and_goes_on_where_it_comes_on() -> No
 class Listener:
     """Somebody who watches strands by UDP."""
 
-    shift: Any = None
+    shift = NONE
     since: int | None = None
     plain = True
     types: bytes | None = None
-
-    def __init__(self) -> None:
-        from media.strand import NONE  # noqa: PLC0415 - named like the class attribute
-
-        self.shift = NONE
 
     @property
     def watcher(self) -> Any:
