@@ -10,7 +10,8 @@ from typing import Any
 
 from media import channel, h264, red, rtcp, rtp, sdp, sealing, vp8
 from media.arrivals import Arrivals
-from media.draft import Draft, packet
+from media.draft import Draft
+from media.draft import packet as laid_out
 from media.formats import H264, OPUS, VP8
 from media.ice import IceLite, local_ufrag_of
 from media.layer import Layer
@@ -169,7 +170,7 @@ class _Burst:
     def burst(self, drafts: list[Draft], audiences: list[Audience]) -> None:
         for audience in audiences:
             for draft in drafts:
-                assert len(packet(draft, audience.shift, audience.types)) == draft.size
+                assert len(laid_out(draft, audience.shift, audience.types)) == draft.size
 
 
 class _Viewer:
