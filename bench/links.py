@@ -3,7 +3,7 @@
     python -m bench.links [--seconds 60] [loss] [slow] [thin] [join]
 
 loss    5 % lost both ways, 50 ms late, up to 20 ms of jitter: share of frozen time and of concealed sound
-slow    one viewer of two is cut to 300 kb/s for a while: how soon it is steady, back, and what the other lost
+slow    one viewer of twenty is cut to 300 kb/s for a while: how soon it is steady, back, what the others lose
 thin    a link that stays at 300 kb/s: how many of the pictures sent are seen; looking for more may cost few
 join    thirty times into a running class: from the answer of `join` to the first decoded frame
 """
@@ -11,6 +11,7 @@ join    thirty times into a running class: from the answer of `join` to the firs
 import argparse
 import asyncio
 import json
+import socket
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -19,12 +20,14 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from aiortc.rtcdtlstransport import RTCCertificate
 from playwright.async_api import Browser, Page, async_playwright
 
+from bench.peers import Peer
 from tests.browser import chromium
 from tests.browser.conftest import signed_in
 from tests.browser.links import ENCODED, relayed
-from tests.builders import Person, School
+from tests.builders import ClassSocket, Person, School
 from tests.product import Product
 
 RESULTS = Path(__file__).parent / "results"
@@ -50,6 +53,49 @@ _FIRST_FRAME = """() => new Promise((done) => {
   };
   look();
 })"""
+
+
+_SENT = """async () => {
+  let sent = 0;
+  (await window.liveserverClass.media.publisher.pc.getStats()).forEach((one) => {
+    if (one.type === 'outbound-rtp' && one.rid === 'f') sent += one.bytesSent;
+  });
+  return sent;
+}"""
+
+
+class Meter:
+    """A viewer without a browser, who counts what comes."""
+
+    def __init__(self, signaling: ClassSocket) -> None:
+        self.octets = 0
+        self._signaling = signaling
+        self._peer = Peer(RTCCertificate.generateCertificate())
+        self._checking: asyncio.Task[None] | None = None
+
+    async def watch(self) -> None:
+        offer = (await self._signaling.ask("media.subscribe", {"restart": False}))["ok"]["sdp"]
+        section = "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:0\r\na=recvonly\r\na=rtpmap:96 VP8/90000\r\n"
+        await self._signaling.ask("media.answer", {"sdp": self._peer.description(section)})
+        await self._peer.connect(offer)
+        self._peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        asyncio.get_running_loop().add_reader(self._peer.socket, self._count)
+        self._checking = asyncio.create_task(self._check())
+
+    def _count(self) -> None:
+        self.octets += sum(map(len, self._peer.datagrams()))
+
+    async def _check(self) -> None:
+        while True:
+            await asyncio.sleep(4)
+            self._peer.check_again()
+
+    async def close(self) -> None:
+        if self._checking is not None:
+            self._checking.cancel()
+        asyncio.get_running_loop().remove_reader(self._peer.socket)
+        self._peer.socket.close()
+        await self._signaling.close()
 
 
 class Class:
@@ -127,29 +173,48 @@ async def loss(seconds: float) -> dict[str, Any]:
 
 
 async def slow(_seconds: float) -> dict[str, Any]:
-    async with held_class(2) as held:
-        pages = [await held.page(one) for one in held.students]
+    async with held_class(20) as held:
+        pages = [await held.page(one) for one in held.students[:2]]
+        sockets = [await held.school.enter(one, held.session) for one in held.students[2:]]
+        meters = [Meter(one) for one in sockets]
         async with relayed(pages[0], held.school.product) as relay:
             for page in pages:
                 await held.enter(page)
             for page in pages:
                 await _height(page, 720, 30)
+            for meter in meters:
+                await meter.watch()
+            await asyncio.sleep(15)
+            usual = await _shares(held.desk, meters)
             before = [await page.evaluate(_SEEN) for page in pages]
             relay.down.rate = 300_000
             steady = await _height(pages[0], 180, 15)
-            await asyncio.sleep(10)
+            shares = await _shares(held.desk, meters)
             relay.down.rate = None
             back = await _height(pages[0], 720, 40)
             after = [await page.evaluate(_SEEN) for page in pages]
+        for meter in meters:
+            await meter.close()
+    kept = sorted(now / then for now, then in zip(shares, usual, strict=True))
     passed = (after[1]["at"] - before[1]["at"]) / 1000
     return {
         "steady after, s (target <= 3)": steady,
         "back after, s (target <= 15)": back,
         "frozen meanwhile, s": after[0]["frozen"] - before[0]["frozen"],
-        "the other: frozen, s": after[1]["frozen"] - before[1]["frozen"],
-        "the other: frames a second": (after[1]["decoded"] - before[1]["decoded"]) / passed,
-        "the other: height, pixels": after[1]["height"],
+        "a browser beside: frozen, s": after[1]["frozen"] - before[1]["frozen"],
+        "its frames a second": (after[1]["decoded"] - before[1]["decoded"]) / passed,
+        "its height, pixels (target 720)": after[1]["height"],
+        "18 others: least bit rate kept, % (>= 95)": 100 * kept[0],
+        "the median of them": 100 * kept[len(kept) // 2],
     }
+
+
+async def _shares(desk: Page, meters: list[Meter]) -> list[float]:
+    """Return, over ten seconds, what each got for a byte the teacher sent at its best."""
+    before = await desk.evaluate(_SENT), [one.octets for one in meters]
+    await asyncio.sleep(10)
+    sent = await desk.evaluate(_SENT) - before[0]
+    return [(one.octets - was) / sent for one, was in zip(meters, before[1], strict=True)]
 
 
 async def thin(seconds: float) -> dict[str, Any]:
@@ -216,7 +281,7 @@ def main() -> None:
         print(name)
         rows[name] = asyncio.run(BENCHES[name](asked.seconds))
         for figure, value in rows[name].items():
-            print(f"    {figure:<40}{value:>10.2f}")
+            print(f"    {figure:<45}{value:>10.2f}")
         path.write_text(json.dumps(rows, indent=2) + "\n")
 
 

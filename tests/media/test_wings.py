@@ -1,26 +1,21 @@
 """The floor is for more than the stage has places: who speaks comes on, for who has been silent longest."""
 
 import asyncio
-import itertools
-import struct
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiortc.rtcdtlstransport import RTCCertificate
 
-from bench.peers import Peer
 from media.control import WorkerRefused
 from media.draft import NONE, Draft, packet
 from media.formats import OPUS, VP8
 from media.producer import Producer
-from media.rtp import URI_AUDIO_LEVEL
 from media.sender import Audience
 from media.slot import Slot, stage
 from media.wings import Wings
-from tests.media.peers import MICROPHONE, ROOM, Bench, bench
+from tests.media.peers import MICROPHONE, ROOM, bench
+from tests.voices import LOUD, QUIET, VERY_LOUD, Voice
 
-QUIET, LOUD, VERY_LOUD = 90, 30, 15  # decibels below the loudest there can be
 MICROPHONES, CAMERAS = ("3", "4", "5"), tuple(str(n) for n in range(6, 12))
 
 
@@ -210,72 +205,50 @@ class Listener:
 # A worker
 
 
-class Speaker:
-    """Somebody with a microphone, whose packets say how loud they are."""
-
-    def __init__(self) -> None:
-        self._peer = Peer(RTCCertificate.generateCertificate())
-        self._numbers = itertools.count(1)
-
-    async def publish(self, b: Bench, name: str) -> None:
-        section = (
-            "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=sendonly\r\na=rtpmap:111 opus/48000/2\r\n"
-            f"a=extmap:1 {URI_AUDIO_LEVEL}\r\na=ssrc:7 cname:c\r\n"
-        )
-        answer = await b.client.publish(ROOM, name, self._peer.description(section), {"0": "microphone"})
-        assert answer["refused"] == {}
-        await self._peer.connect(answer["sdp"])
-
-    def say(self, level: int) -> None:
-        number = next(self._numbers)
-        head = struct.pack("!BBHLL", 0x90, 111, number, number * 960, 7)
-        extension = struct.pack("!HHBBH", 0xBEDE, 1, 0x10, level, 0)
-        self._peer.socket.send(self._peer.dtls._tx_srtp.protect(head + extension + bytes(60)))
-
-    def close(self) -> None:
-        self._peer.socket.close()
-
-
 async def test_ten_students_have_the_floor_and_who_speaks_is_heard(tmp_path: Path) -> None:
     names = [f"s{n}" for n in range(10)]
     async with bench(tmp_path) as b:
         await b.attach("teacher", staff=True)
         await b.publish("teacher", ("microphone",))
         await b.subscribe("teacher")
-        speakers = {name: Speaker() for name in names}
-        for name, speaker in speakers.items():
+        voices = {name: Voice() for name in names}
+        for name, voice in voices.items():
             await b.attach(name)
             await b.client.grant(ROOM, name, ["microphone", "camera"])
-            await speaker.publish(b, name)
+            answer = await b.client.publish(ROOM, name, voice.offer(), voice.sources)
+            assert answer["refused"] == {}
+            await voice.connect(answer["sdp"])
 
-        async def shown() -> dict[str, str]:
-            return {
-                one["mid"]: one["participant"] for one in await b.client.slots(ROOM) if one["participant"]
-            }
+        async def shown(source: str) -> dict[str, str]:
+            """Return the section each sender of a source is heard or seen in."""
+            slots = [one for one in await b.client.slots(ROOM) if one["source"] == source]
+            return {one["participant"]: one["mid"] for one in slots if one["participant"]}
 
         async def talk(name: str, seconds: float) -> None:
             for _ in range(round(seconds * 50)):
-                for one, speaker in speakers.items():
-                    speaker.say(LOUD if one == name else QUIET)
+                for one, voice in voices.items():
+                    voice.say(LOUD if one == name else QUIET)
                 await asyncio.sleep(0.02)
 
         await talk("nobody", 0.5)
-        assert set((await shown()).values()) == {"teacher", "s0", "s1", "s2"}
+        assert (await shown("microphone")).keys() == {"teacher", "s0", "s1", "s2"}
         for name in ("s7", "s9"):
             await talk(name, 1.5)
-            found = {who: mid for mid, who in (await shown()).items()}
-            assert found[name] in MICROPHONES
-            heard = b.frames["teacher", found[name]]
+            mid = (await shown("microphone"))[name]
+            assert mid in MICROPHONES
+            assert (await shown("camera"))[name] in CAMERAS
+            heard = b.frames["teacher", mid]
             await talk(name, 1)
-            assert b.frames["teacher", found[name]] > heard + 25
-        assert (await shown())[MICROPHONE] == "teacher"
+            assert b.frames["teacher", mid] > heard + 25
+        assert (await shown("microphone"))["teacher"] == MICROPHONE
         told = [facts["speaking"] for name, facts in b.said if name == "speakers"]
         assert ["s7"] in told
         assert told[-1][0] == "s9"
         await b.client.revoke(ROOM, "s9", ["microphone"])
-        assert "s9" not in (await shown()).values()
-        for speaker in speakers.values():
-            speaker.close()
+        assert "s9" not in await shown("microphone")
+        assert "s9" in await shown("camera")
+        for voice in voices.values():
+            voice.close()
 
 
 async def test_thirty_have_the_floor_and_who_is_beyond_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,99 @@
+"""More students have the floor than the stage shows: who speaks into a real browser is heard and seen."""
+
+import asyncio
+from typing import Any
+
+from playwright.async_api import Page, expect
+
+from tests.browser.conftest import OpenPage
+from tests.builders import Person, School, until
+from tests.voices import QUIET, Voice
+
+OTHERS = 6
+_STAGE = """(who) => window.liveserverClass.snapshot().slots
+  .filter((slot) => slot.participant === who).map((slot) => [slot.stage, slot.source])"""
+_DECODED = """async (who) => {
+  const slots = window.liveserverClass.snapshot().slots;
+  const mids = slots.filter((slot) => slot.participant === who).map((slot) => slot.mid);
+  let heard = 0, seen = 0;
+  ((await window.liveserverClass.stats()) ?? new Map()).forEach((one) => {
+    if (one.type !== 'inbound-rtp' || !mids.includes(one.mid)) return;
+    seen += one.framesDecoded ?? 0;
+    heard += one.totalAudioEnergy ?? 0;
+  });
+  return [heard, seen];
+}"""
+
+
+async def _speak(voices: list[Voice]) -> None:
+    while True:
+        for voice in voices:
+            voice.say(QUIET)
+        await asyncio.sleep(0.02)
+
+
+def _has_floor(changes: list[Any], who: Person) -> bool:
+    return any(one["userId"] == who.id and one["floor"] for one in changes)
+
+
+async def _give_the_floor(desk: Page, who: Person) -> None:
+    await desk.evaluate("(who) => window.liveserverClass.giveFloor(who)", who.id)
+
+
+async def test_who_has_the_floor_and_finds_the_stage_full_comes_on_by_speaking(
+    school: School, open_page: OpenPage
+) -> None:
+    teacher = await school.register("instructor")
+    student, *others = await school.students(1 + OTHERS)
+    course = await school.course(teacher)
+    await school.enroll([student, *others], course)
+    session = await school.session(teacher, course, seats=1 + OTHERS)
+    desk = await open_page(teacher.email)
+    await desk.goto(f"{school.product.url()}/classes/{session}")
+    await desk.get_by_role("button", name="Enter the class").click()
+    await expect(desk.get_by_role("button", name="End for all")).to_be_visible()
+
+    voices = [Voice() for _ in others]
+    for voice, one in zip(voices, others, strict=True):
+        socket = await school.enter(one, session)
+        await _give_the_floor(desk, one)
+        await until(lambda heard=socket.heard, one=one: _has_floor(heard("attendee.changed"), one))
+        answer = await socket.ask("media.publish", {"sdp": voice.offer(), "sources": voice.sources})
+        assert answer["ok"]["refused"] == {}
+        await voice.connect(answer["ok"]["sdp"])
+    speaking = asyncio.create_task(_speak(voices))
+    try:
+        page = await open_page(student.email, width=390, language="ar")
+        await page.goto(f"{school.product.url()}/classes/{session}")
+        await page.locator("button[data-join]").click()
+        await page.wait_for_function("() => window.liveserverClass?.snapshot().attendees.size === 8")
+        await _give_the_floor(desk, student)
+
+        # The places are taken, and the camera says nothing: its owner sees it, and is told how to be seen.
+        await page.get_by_role("button", name="تشغيل الكاميرا").click()
+        waiting = page.get_by_text("المنصة ممتلئة الآن")
+        await expect(waiting).to_be_visible()
+        await expect(page.locator("figure video[data-mine=true]")).to_be_visible()
+        assert await desk.evaluate(_STAGE, student.id) == []
+        await page.screenshot(path=".cache/floor-phone-ar.png")
+
+        # The fake microphone beeps loudly each second.
+        await page.get_by_role("button", name="إلغاء الكتم").click()
+        on_stage: Any = [["student", "microphone"], ["student", "camera"]]
+        await desk.wait_for_function(
+            f"([who, wanted]) => JSON.stringify(({_STAGE})(who)) === wanted",
+            arg=[student.id, '[["student","microphone"],["student","camera"]]'],
+            timeout=15_000,
+        )
+        assert await desk.evaluate(_STAGE, student.id) == on_stage
+        await expect(waiting).not_to_be_visible()
+        before = await desk.evaluate(_DECODED, student.id)
+        await asyncio.sleep(3)
+        heard, seen = await desk.evaluate(_DECODED, student.id)
+        assert heard > before[0]
+        assert seen > before[1] + 20
+        await desk.screenshot(path=".cache/floor-desk.png")
+    finally:
+        speaking.cancel()
+        for voice in voices:
+            voice.close()
