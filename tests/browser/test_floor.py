@@ -57,7 +57,7 @@ async def test_who_has_the_floor_and_finds_the_stage_full_comes_on_by_speaking(
     for voice, one in zip(voices, others, strict=True):
         socket = await school.enter(one, session)
         await _give_the_floor(desk, one)
-        await until(lambda heard=socket.heard, one=one: _has_floor(heard("attendee.changed"), one))
+        await until(lambda heard=socket.heard, one=one: _has_floor(heard("attendee"), one))
         answer = await socket.ask("media.publish", {"sdp": voice.offer(), "sources": voice.sources})
         assert answer["ok"]["refused"] == {}
         await voice.connect(answer["ok"]["sdp"])
@@ -65,7 +65,7 @@ async def test_who_has_the_floor_and_finds_the_stage_full_comes_on_by_speaking(
     try:
         page = await open_page(student.email, width=390, language="ar")
         await page.goto(f"{school.product.url()}/classes/{session}")
-        await page.locator("button[data-join]").click()
+        await page.get_by_role("button", name="انضم إلى الحصة").click()
         await page.wait_for_function("() => window.liveserverClass?.snapshot().attendees.size === 8")
         await _give_the_floor(desk, student)
 
