@@ -309,10 +309,11 @@ class SubscribeTransport(Transport):
             if self._nacked > _NACKED_PER_SECOND:
                 return
             packet = view.again(sequence)
-            if packet is not None and self._resent < self._may_resend(now):
-                self._resent += len(packet)
+            again = self._wrap(view, packet, sequence) if packet is not None else None
+            if again is not None and self._resent < self._may_resend(now):
+                self._resent += len(again)
                 self._wiring.mux.sent_again += 1
-                self.send_rtp(self._wrap(view, packet, sequence))
+                self.send_rtp(again)
 
     def _note_missed(self, view: View, nack: rtcp.Nack, now: float) -> None:
         """Hold against a probe or a trial what is missing of it; browsers ask for older packets, too."""
@@ -338,16 +339,17 @@ class SubscribeTransport(Transport):
             return _RESENT_FULL * link.budget / 8
         return max(_RESENT_LEAST, _RESENT * link.budget / 8)
 
-    def _wrap(self, view: View, packet: bytes, sequence: int) -> bytes:
-        """Return the retransmission (RFC 4588): an own stream, the first number in front; for who takes none
-        such, the packet as it was.
+    def _wrap(self, view: View, packet: bytes, sequence: int) -> bytes | None:
+        """Return the retransmission (RFC 4588): an own stream, the first number in front; None for who takes
+        none such. With another time of sending, or without padding, the packet itself would be encrypted a
+        second time under one nonce, which tells AES-GCM's key for signatures.
         """
-        place, kind = view.slot.place, packet[1] & 0x7F
-        again = RTX_OF[kind] or 0
+        place = view.slot.place
+        again = RTX_OF[packet[1] & 0x7F] or 0
         if view.types is not None:
-            kind, again = view.types[kind], view.types[again]
+            again = view.types[again]
             if again & 0x80:
-                return packet[:1] + bytes((packet[1] & 0x80 | kind,)) + packet[2:]
+                return None
         rtx = (self._rtx_sequence[place.rtx_ssrc] + 1) & 0xFFFF
         self._rtx_sequence[place.rtx_ssrc] = rtx
         head = HEADER_SIZE + SEND_TIME_SIZE
@@ -411,8 +413,11 @@ class SubscribeTransport(Transport):
             packet = view.recent(n) if view is not None and owed > 0 else None
             if view is None or packet is None:
                 break
-            owed -= len(packet)
-            self.send_rtp(self._wrap(view, packet, packet[2] << 8 | packet[3]))
+            again = self._wrap(view, packet, packet[2] << 8 | packet[3])
+            if again is None:
+                break
+            owed -= len(again)
+            self.send_rtp(again)
         return True
 
 

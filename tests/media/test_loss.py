@@ -2,16 +2,21 @@
 
 import asyncio
 import random
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
+from aiortc import RTCSessionDescription
+from aiortc.mediastreams import MediaStreamError
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 
 from media.rtp import is_rtcp
+from media.srtp import Protector
 from tests.builders import until
-from tests.media.peers import Bench, bench
+from tests.media.peers import ROOM, Bench, bench
 
 CAMERA = "1"
 LOSS, SECONDS = 0.06, 8
@@ -74,3 +79,52 @@ async def test_video_survives_loss_towards_the_server_and_from_it(tmp_path: Path
         assert stats["asked_again"] >= lost["in"] / 2, "what the publisher's link lost was asked for"
         assert stats["sent_again"] >= 5, "what the viewer's link lost was sent again"
         assert seen >= 0.9 * SECONDS * 30, (seen, lost, stats)
+
+
+async def test_a_player_that_takes_no_retransmissions_is_sent_no_number_twice(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        await b.attach("teacher", staff=True)
+        await b.publish("teacher", ("camera",))
+        await b.attach("player")
+        peer = b.peer()
+        peer.addTransceiver("video", direction="recvonly")
+        peer.on("track", lambda track: b.pumps.append(asyncio.ensure_future(_count(b, track))))
+        offer = (await peer.createOffer()).sdp
+        await peer.setLocalDescription(RTCSessionDescription(_without_rtx(offer), "offer"))
+        answer = await b.client.play(
+            ROOM, "player", _without_rtx(peer.localDescription.sdp), picture="camera"
+        )
+        assert "rtx" not in answer["sdp"]
+        await peer.setRemoteDescription(RTCSessionDescription(answer["sdp"], "answer"))
+        await until(lambda: b.frames["player", CAMERA] > 10, 20)
+        singles: list[bytes] = []
+        protect = Protector.rtp
+
+        def noted(self: Protector, context: Any, packet: bytes) -> bytes:
+            singles.append(packet[:12])
+            return protect(self, context, packet)
+
+        with patch.object(Protector, "rtp", noted):
+            lost = _lose(b)
+            await until(lambda: lost["out"] > 5, 20)
+            seen = b.frames["player", CAMERA]
+            await until(lambda: b.frames["player", CAMERA] > seen + 20, 20)
+        assert (await b.client.stats())["sent_again"] == 0
+        assert singles == []
+
+
+async def _count(b: Bench, track: Any) -> None:
+    while True:
+        try:
+            await track.recv()
+        except MediaStreamError:
+            return
+        b.frames["player", CAMERA] += 1
+
+
+def _without_rtx(sdp: str) -> str:
+    types = re.findall(r"a=rtpmap:(\d+) rtx", sdp)
+    for one in types:
+        sdp = re.sub(rf"(m=video .*?) {one}\b", r"\1", sdp)
+        sdp = re.sub(rf"a=(rtpmap|fmtp|rtcp-fb):{one} .*\r\n", "", sdp)
+    return sdp
