@@ -59,7 +59,6 @@ export class Subscriber {
     this.abandoned.catch(() => undefined);
     pc.addEventListener("track", ({ track, transceiver }) => {
       if (transceiver.mid !== null) this.tracks.set(transceiver.mid, track);
-      this.onTracks();
     });
     pc.addEventListener("connectionstatechange", () => {
       if (this.pc === pc) this.onState(stateOf(pc.connectionState));
@@ -79,9 +78,12 @@ export class Subscriber {
     this.iceServers = offer.iceServers;
     pc.setConfiguration({ ...pc.getConfiguration(), iceServers: offer.iceServers });
     this.id = offer.id;
-    const answered = pc
-      .setRemoteDescription({ type: "offer", sdp: offer.sdp })
-      .then(() => pc.setLocalDescription());
+    const answered = pc.setRemoteDescription({ type: "offer", sdp: offer.sdp }).then(() => {
+      const described = pc.setLocalDescription();
+      // Once for all places, and while the browser works: to draw the page twelve times takes as long as that.
+      if (this.pc === pc) this.onTracks();
+      return described;
+    });
     // What a closed connection promised never comes.
     await Promise.race([answered, this.abandoned]);
     await socket.ask("media.answer", { sdp: pc.localDescription?.sdp ?? "" });

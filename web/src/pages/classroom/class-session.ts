@@ -314,6 +314,9 @@ export class ClassSession {
   }
 
   private async welcomed(welcome: Welcome): Promise<void> {
+    // The offer is asked for before the page is drawn. After a lost socket the media may never have
+    // stopped: it is kept then.
+    const resumed = this.media.resume(welcome.media);
     this.set({
       phase: "in",
       me: welcome.you,
@@ -322,8 +325,7 @@ export class ClassSession {
       slots: welcome.slots,
       notice: null,
     });
-    // After a lost socket the media may never have stopped: it is kept then.
-    await this.media.resume(welcome.media);
+    await resumed;
   }
 
   private attendee(attendee: Attendee): void {

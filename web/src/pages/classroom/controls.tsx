@@ -36,7 +36,8 @@ export function Controls({ room, state }: { room: ClassSession; state: ClassStat
   const filming = state.sending.has("camera");
   const sharing = state.sending.has("screen");
   const waits =
-    (speaking && !standsOnStage(state, "microphone")) || (filming && !standsOnStage(state, "camera"));
+    (speaking && !standsOnStage(state, "microphone")) ||
+    (filming && !standsOnStage(state, "camera"));
   return (
     <footer className={classes.controls}>
       {!staff && (mayMic || mayCamera) && (
