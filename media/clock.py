@@ -48,7 +48,10 @@ class Clock:
         self.worst = max(self.worst, late)
         if late > _VERY_LATE:
             _log.warning("media.late_tick", seconds=round(late, 3))
-        busy = self._tick(now)
-        self._due = now + (_TICK if busy else _RESTING)
-        wait = self._due - now + (_GRACE if busy else 0.0)
-        self._timer = self._loop.call_later(wait, self._beat)
+        busy = True
+        try:
+            busy = self._tick(now)
+        finally:
+            self._due = now + (_TICK if busy else _RESTING)
+            wait = self._due + _GRACE - time.monotonic()
+            self._timer = self._loop.call_later(max(0.0, wait), self._beat)

@@ -116,6 +116,12 @@ class Layer:
     def on_sender_report(self, report: rtcp.SenderReport, now: float) -> None:
         self.report, self._report_at = report, now
 
+    def come_on(self, sink: Sink) -> None:
+        """Go to other viewers, for whom what is missing so far is not asked for, and wake."""
+        self.sink = sink
+        self._missing = MissingPackets() if self._video else None
+        self._unwatched_since, self.resting = None, False
+
     def restart(self) -> None:
         """Begin a new stream on the same place: its numbers have nothing to do with the old ones."""
         self._reception = Reception(self.payload_format.clock)

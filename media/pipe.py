@@ -41,6 +41,7 @@ class Feed:
 
     shift = NONE
     since: int | None = None
+    until: int | None = None
     plain = False  # with older frames, for those there who lose packets
     types: bytes | None = None
 

@@ -5,20 +5,19 @@ from typing import Protocol
 
 from media.formats import Format
 from media.layer import Layer, Sink
-
-_LOUD = 45.0  # decibels below the loudest there can be: who is louder speaks
-_SILENCE = 127.0
-_SMOOTH = 0.4  # how much a new level counts: a word is heard within a tenth of a second, a click is not
+from media.voice import Voice
 
 
 class Stand(Protocol):
     """Where a producer stands, on the stage or beside: a sink for each of its layers, the poorest first."""
 
+    is_seen: bool  # or what is missing need not be asked for
+
     @property
     def strands(self) -> Sequence[Sink]: ...
     def take(self, producer: "Producer") -> None: ...
     def leave(self, producer: "Producer") -> None: ...
-    def heard(self, now: float) -> None: ...
+    def heard(self) -> None: ...
 
 
 class Producer:
@@ -29,6 +28,7 @@ class Producer:
         *,
         mid: str,
         owner: str,
+        stays: bool = False,
         source: str,
         payload_format: Format,
         payload_type: int,
@@ -44,9 +44,8 @@ class Producer:
         self.source = source
         self.payload_format = payload_format
         self.paused = False
-        self.level: int | None = None  # of the last packet's sound, in decibels below the loudest
-        self.loudness = _SILENCE  # that, smoothed
-        self.spoke_at = float("-inf")
+        self.stays = stays  # where it stands, whoever else speaks
+        self.voice = Voice()
         self._stand = stand
         self.layers = [
             Layer(
@@ -67,16 +66,13 @@ class Producer:
         self._stand.leave(self)
         self._stand = stand
         for layer, sink in zip(self.layers, stand.strands, strict=False):
-            layer.sink = sink
+            layer.come_on(sink)
         stand.take(self)
 
     def hear(self, level: int, now: float) -> None:
         """Take how loud the sound of one packet is."""
-        self.level = level
-        self.loudness += (level - self.loudness) * _SMOOTH
-        if self.loudness < _LOUD:
-            self.spoke_at = now
-            self._stand.heard(now)
+        if self.source == "microphone" and not self.paused and self.voice.hear(level, now):
+            self._stand.heard()
 
     def layer_of(self, rid: str) -> Layer | None:
         return next((layer for layer in self.layers if layer.rid == rid), None)
@@ -87,8 +83,9 @@ class Producer:
             layer.pause(paused=paused)
 
     def tick(self, now: float) -> None:
-        for layer in self.layers:
-            layer.tick(now)
+        if self._stand.is_seen:
+            for layer in self.layers:
+                layer.tick(now)
 
     def measure(self, now: float) -> None:
         for layer in self.layers:

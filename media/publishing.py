@@ -28,6 +28,8 @@ _KINDS = {"camera": "video", "screen": "video", "microphone": "audio"}
 _BITRATE_CAPS = {"camera": 2_200_000, "screen": 2_800_000, "microphone": 128_000}
 _FEEDBACK = ("nack", "nack pli", "ccm fir", "goog-remb", "transport-cc")
 _TAKEN = (URI_MID, URI_RID, URI_REPAIRED_RID, URI_AUDIO_LEVEL, URI_TRANSPORT_SEQUENCE)
+_PRESUMED_LEVEL = 40  # of sound whose sender tells no level, when there is some: that of quiet speech
+_SILENT_OCTETS = 10  # Opus takes fewer for silence
 _FEEDBACK_INTERVAL = 0.1
 
 Claim = Callable[[str], Stand]  # where a source is to stand; raises what refuses it
@@ -65,9 +67,12 @@ class Taken:
 class PublishTransport(Transport):
     """Carries producers. A packet that belongs to none is dropped before it is decrypted."""
 
-    def __init__(self, wiring: Wiring, on_state: Callable[[Transport, str], None], owner: str) -> None:
+    def __init__(
+        self, wiring: Wiring, on_state: Callable[[Transport, str], None], owner: str, *, staff: bool
+    ) -> None:
         super().__init__(wiring, on_state)
         self._owner = owner
+        self._staff = staff
         self.producers: dict[str, Producer] = {}  # by mid
         self._by_ssrc: dict[bytes, Layer] = {}
         self._rtx: dict[bytes, Layer] = {}
@@ -135,6 +140,7 @@ class PublishTransport(Transport):
         producer = Producer(
             mid=section.mid,
             owner=self._owner,
+            stays=self._staff,
             source=source,
             payload_format=taken.payload_format,
             payload_type=taken.codec.payload_type,
@@ -283,6 +289,8 @@ class PublishTransport(Transport):
             level = found.get(self._extensions.get(URI_AUDIO_LEVEL, 0))
             if level:
                 self._owners[layer].hear(level[0] & 0x7F, now)
+            elif URI_AUDIO_LEVEL not in self._extensions and len(payload) > _SILENT_OCTETS:
+                self._owners[layer].hear(_PRESUMED_LEVEL, now)
             layer.on_rtp(
                 payload, second & 0x80, sequence, timestamp, now, red=payload_type != layer.payload_type
             )

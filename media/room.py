@@ -49,7 +49,7 @@ class Room:
         self._wiring = wiring
         self._tell = tell
         self.places = [Slot(place, wiring.mux.sender) for place in stage()]
-        self._wings = Wings(self.places, self._announce)
+        self._wings = Wings(self.places, self._came_on)
         self._speakers = Speakers()
         self._speaking: list[str] = []
         self._heard_at = 0.0
@@ -198,8 +198,9 @@ class Room:
         except PublishRefused as refusal:
             raise FloorFull(picture) from refusal
         before = participant.encoder
-        transport = PublishTransport(self._wiring, self._state_of(participant), participant.id)
-        transport.id = next(_ids)
+        transport = PublishTransport(
+            self._wiring, self._state_of(participant), participant.id, staff=participant.staff
+        )
         participant.encoder, participant.login = transport, login
         try:
             answer, _ = self._answer(participant, transport, offer, sources)
@@ -236,9 +237,14 @@ class Room:
 
     def _publisher(self, participant: Participant) -> PublishTransport:
         if participant.publish is None:
-            participant.publish = PublishTransport(self._wiring, self._state_of(participant), participant.id)
-            participant.publish.id = next(_ids)
+            participant.publish = self._new_publisher(participant)
         return participant.publish
+
+    def _new_publisher(self, participant: Participant) -> PublishTransport:
+        state, staff = self._state_of(participant), participant.staff
+        transport = PublishTransport(self._wiring, state, participant.id, staff=staff)
+        transport.id = next(_ids)
+        return transport
 
     def _claim(self, participant: Participant, source: str) -> Stand:
         """Return where a source of theirs is to stand. Raises PublishRefused."""
@@ -246,12 +252,10 @@ class Room:
             raise PublishRefused("invalid")
         if not participant.staff and source not in participant.granted:
             raise PublishRefused("not_on_stage")
-        fitting = [slot for slot in self.places if slot.place.source == source]
-        if not participant.staff:
-            fitting = self._wings.places(source)
+        fitting = self._wings.places(source, staff=participant.staff)
         theirs = [slot for slot in fitting if slot.holder == participant.id]
         free = [slot for slot in fitting if slot.producer is None]
-        for slot in (*theirs, *free):  # the instructor's place comes first
+        for slot in (*theirs, *free):
             return slot
         if self._wings.places(source):
             return self._wings
@@ -417,12 +421,22 @@ class Room:
         watched = {strand.layer for strand in slot.strands if strand.is_watched}
         self._note_watched(producer, watched, now)
 
+    def _came_on(self, producers: Sequence[Producer]) -> None:
+        """What rested while nobody saw it is sent again; until it comes, the poorest quality is shown."""
+        for producer in producers:
+            if len(producer.layers) > 1:
+                self._tell_awake(producer)
+        self._announce()
+
+    def _tell_awake(self, producer: Producer) -> None:
+        awake = [layer.rid for layer in producer.layers if not layer.resting]
+        self._tell("layers", {"participant": producer.owner, "source": producer.source, "awake": awake})
+
     def _note_watched(self, producer: Producer, watched: Container[Layer | None], now: float) -> None:
         """Let the sender rest the qualities nobody watches; the poorest is always there for who comes."""
         changed = [layer.note_watched(now, watched=layer in watched) for layer in producer.layers[1:]]
         if any(changed):
-            awake = [layer.rid for layer in producer.layers if not layer.resting]
-            self._tell("layers", {"participant": producer.owner, "source": producer.source, "awake": awake})
+            self._tell_awake(producer)
 
     def tick_fast(self, now: float) -> None:
         """Every 20 ms: ask again for what is missing, go on with probes."""
@@ -432,6 +446,7 @@ class Room:
         for watcher in list(self._probed):
             if not watcher.probe(now):
                 del self._probed[watcher]
+        self._wings.tick(now)
         if now - self._heard_at >= _SECONDS_BETWEEN_LEVELS:
             self._heard_at = now
             self._listen(now)
@@ -439,9 +454,11 @@ class Room:
     def _listen(self, now: float) -> None:
         self._wings.cast(now)
         levels: dict[str, int | None] = {}
-        for producer in self._wings.voices():
-            levels[producer.owner] = None if producer.paused else producer.level
-            producer.level = None
+        for slot in self.places:
+            producer = slot.producer
+            if slot.place.kind == "audio" and producer is not None:
+                levels[producer.owner] = None if producer.paused else producer.voice.level
+                producer.voice.level = None
         speaking = self._speakers.note(levels, now)
         if speaking != self._speaking:
             self._speaking = speaking

@@ -9,7 +9,7 @@ viewer gets into datagrams, which all have one size but the last. Measured by be
 import socket
 import struct
 from collections.abc import Sequence
-from itertools import chain, repeat
+from itertools import chain, groupby, repeat
 from typing import Protocol
 
 from pylibsrtp._binding import ffi, lib
@@ -108,12 +108,18 @@ class Sender:
         or for whom a packet is too old to be protected: they get theirs one by one, without that.
         """
         count, odd = len(sizes), []
-        for k, target in enumerate(batch):
+
+        def is_whole(k: int) -> bool:
             written = self._sizes[k * len(sealed) : (k + 1) * len(sealed)]
-            if written == sealed and not any(failures[k * count : (k + 1) * count]):
-                self.dropped += count * self._many.send([target[1]], k)
+            return bool(written == sealed) and not any(failures[k * count : (k + 1) * count])
+
+        for whole, group in groupby(range(len(batch)), is_whole):
+            places = list(group)
+            if whole:
+                names = [batch[k][1] for k in places]
+                self.dropped += count * self._many.send(names, places[0])
             else:
-                odd.append((parts[k], target))
+                odd += [(parts[k], batch[k]) for k in places]
         # They were protected once into the wrong places; libsrtp lets a number be sent again.
         for part, (context, name) in odd:
             for n, size in enumerate(sizes):

@@ -46,6 +46,8 @@ def stage() -> list[Place]:
 class Slot:
     """Closed by its room. A strand for each quality its source may have, the poorest first."""
 
+    is_seen = True
+
     def __init__(self, place: Place, sender: Sender) -> None:
         self.place = place
         self.producer: Producer | None = None
@@ -67,7 +69,7 @@ class Slot:
         if self.producer is producer:
             self.take(None)
 
-    def heard(self, now: float) -> None:
+    def heard(self) -> None:
         """Who stands here needs no place."""
 
     def close(self) -> None:

@@ -1,13 +1,10 @@
-"""Who is speaking, by the levels that browsers say in each packet of sound (RFC 6464). Time is an argument.
-
-A level is in decibels below the loudest there can be: 0 is loudest, 127 is silence. Clients could lie; it
-only decides what is shown first.
-"""
+"""Who is shown as speaking, by the levels that browsers say in each packet of sound. Time is an argument."""
 
 from collections.abc import Mapping
 
+from media.voice import LOUD
+
 _SILENCE = 127.0
-_LOUD = 45.0  # who is louder than this speaks
 _SMOOTH = 0.35  # how much a new level counts
 _LEAD = 4.0  # decibels by which somebody must be louder to take over
 _HOLD = 1.5  # seconds somebody is still shown as speaking after their last word
@@ -32,7 +29,7 @@ class Speakers:
             new = _SILENCE if level is None else float(level)
             old = self._level.get(name, _SILENCE)
             self._level[name] = old + (new - old) * _SMOOTH
-            if new < _LOUD:
+            if new < LOUD:
                 self._spoke_at[name] = now
         speaking = [name for name, at in self._spoke_at.items() if now - at < _HOLD]
         speaking.sort(key=lambda name: self._level[name])

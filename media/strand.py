@@ -20,6 +20,7 @@ from media.rtp import send_time
 from media.sender import Sender, Target
 
 _RING = 512
+_WINDOW = 1024  # numbers that SRTP takes late, on the way in and out
 _LONGEST_BURST = 16
 _LONGEST_GAP = 200  # packets that may be missing in a row before the numbers are joined up
 _BURST_SECONDS = 0.002  # how long a frame's first packet may wait for its last
@@ -50,7 +51,8 @@ class Viewing(Protocol):
     """Somebody's view of the place."""
 
     shift: Shift
-    since: int | None  # the first of the strand's packets that is theirs
+    since: int | None  # the first of the strand's packets that is theirs, as long as
+    until: int | None  # so many have come by then that no earlier one can come any more
     plain: bool  # without the older frames that sound may carry
     types: bytes | None  # their payload type for each of ours; None: they take ours
 
@@ -64,10 +66,9 @@ class _Audience:
     shift: Shift
     plain: bool
     types: bytes | None
+    since: int | None
     targets: list[Target] = field(default_factory=list)
     others: list[Watcher] = field(default_factory=list)  # who are not reached by UDP
-    since: int | None = None
-    until: int = 0  # in packets of the strand, as long as one from before `since` may still come
 
 
 class Strand:
@@ -80,12 +81,15 @@ class Strand:
         self.waiting: dict[Viewing, None] = {}  # who comes over with the next keyframe
         self._members: dict[Viewing, None] = {}
         self._audiences: list[_Audience] | None = []
+        self._regroup_at: int | None = (
+            None  # in packets, when some audience has no late packets to miss any more
+        )
         self._ssrc = ssrc
         self._sender = sender
         self._video = kind == "video"
         self._format = FORMATS[kind][0]
-        self._clock = self._format.clock
-        self._frame = self._clock // _FRAMES_PER_SECOND[kind]
+        self.clock_rate = self._format.clock
+        self.frame = self.clock_rate // _FRAMES_PER_SECOND[kind]
         self._ring: list[Entry | None] = [None] * (_RING if self._video else 0)
         self._burst: list[Entry] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -143,10 +147,19 @@ class Strand:
         return bool(self._members or self.waiting)
 
     def _grouped(self) -> list[_Audience]:
+        if self._regroup_at is not None and self.packets > self._regroup_at:
+            self._audiences = None
         if self._audiences is None:
-            groups: dict[tuple[Shift, bool, bytes | None], _Audience] = {}
+            self._regroup_at = None
+            groups: dict[object, _Audience] = {}
             for view in self._members:
-                key = view.shift, view.plain, view.types
+                if view.since is not None and view.until is None:
+                    view.until = self.packets + _WINDOW
+                elif view.until is not None and self.packets > view.until:
+                    view.since = view.until = None
+                if view.until is not None:
+                    self._regroup_at = min(view.until, self._regroup_at or view.until)
+                key = view.shift, view.plain, view.types, view.since
                 audience = groups.get(key)
                 if audience is None:
                     audience = groups[key] = _Audience(*key)
@@ -155,9 +168,6 @@ class Strand:
                     audience.targets.append(target)
                 else:
                     audience.others.append(view.watcher)
-                if view.since is not None:
-                    audience.since, audience.until = view.since, self.packets + _RING
-                    view.since = None
             self._audiences = list(groups.values())
         return self._audiences
 
@@ -181,8 +191,7 @@ class Strand:
         if self._format is VP8:
             payload = self._vp8.rewrite(payload)
         entry = (marker | (RED if red else self._format.payload_type), out, stamp, payload)
-        if self._video and self._format.is_keyframe(payload):
-            self._on_keyframe(entry)
+        self._let_in(entry)
         if (out - self._last_sequence) & 0xFFFF < 0x8000:
             self._last_sequence, self._last_timestamp, self._last_marker = out, stamp, bool(marker)
             self._last_at = time.monotonic()
@@ -203,10 +212,13 @@ class Strand:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(_BURST_SECONDS, self.flush)
 
-    def _on_keyframe(self, entry: Entry) -> None:
-        """Let those in who waited for a keyframe. Of H.264 several packets say that they begin one."""
-        if self._key is None or self._key[2] != entry[2]:
-            self._key = entry
+    def _let_in(self, entry: Entry) -> None:
+        """Let those come over who waited for a packet to begin with: of sound it is any."""
+        if self._video:
+            if not self._format.is_keyframe(entry[3]):
+                return
+            if self._key is None or self._key[2] != entry[2]:  # of H.264 several packets say they begin one
+                self._key = entry
         if not self.waiting:
             return
         self.flush()
@@ -216,8 +228,9 @@ class Strand:
 
     def _is_from_before(self, sequence: int) -> bool:
         """Say whether a late packet left before this source stood here: its number is taken."""
-        self._newcomer -= 1
-        return (sequence - self._first_sequence) & 0xFFFF >= 0x8000
+        before = (sequence - self._first_sequence) & 0xFFFF >= 0x8000
+        self._newcomer -= not before
+        return before
 
     def flush(self) -> None:
         """Send what waits for the rest of its frame."""
@@ -232,7 +245,9 @@ class Strand:
         for audience in self._grouped():
             theirs: Sequence[Entry] = burst
             if audience.since is not None:
-                theirs = [entry for entry in burst if self._is_theirs(entry, audience)]
+                # Late packets from before they came are left out: their numbers were another quality's.
+                kept = [entry for entry in burst if (entry[1] - audience.since) & 0xFFFF < 0x8000]
+                theirs = kept if len(kept) < len(burst) else burst
             alike = audience.plain, None if theirs is burst else tuple(entry[1] for entry in theirs)
             groups.setdefault(alike, (theirs, []))[1].append(audience)
         for entries, audiences in groups.values():
@@ -240,16 +255,11 @@ class Strand:
             drafts = [Draft(entry, self._ssrc, sent_at, plain=plain) for entry in entries]
             self._sender.burst(drafts, [one for one in audiences if one.targets])
             for audience in audiences:
-                for watcher in audience.others:
-                    for draft in drafts:
-                        watcher.send_rtp(packet(draft, audience.shift, audience.types))
-
-    def _is_theirs(self, entry: Entry, audience: _Audience) -> bool:
-        """Leave out late packets from before an audience came: their numbers were another quality's."""
-        first = audience.since
-        if self.packets > audience.until:
-            audience.since = None
-        return first is None or (entry[1] - first) & 0xFFFF < 0x8000
+                if audience.others:
+                    packets = [packet(draft, audience.shift, audience.types) for draft in drafts]
+                    for watcher in audience.others:
+                        for one in packets:
+                            watcher.send_rtp(one)
 
     def _packet(self, entry: Entry, shift: Shift) -> bytes:
         """Lay a packet out once more, with whatever it carries, under our payload types."""
@@ -263,12 +273,12 @@ class Strand:
             return False
         self._resync = False
         now = time.monotonic()
-        self._first_sequence, self._newcomer = sequence, _RING
+        self._first_sequence, self._newcomer = sequence, _WINDOW
         self._add_sequence = (self._last_sequence + 1 - sequence) & 0xFFFF
         if self._last_at is None:
             self._add_timestamp = 0
         else:
-            elapsed = max(self._frame, int((now - self._last_at) * self._clock))
+            elapsed = max(self.frame, int((now - self._last_at) * self.clock_rate))
             self._add_timestamp = (self._last_timestamp + elapsed - timestamp) & 0xFFFFFFFF
         if self._format is VP8:
             self._vp8.restart(payload)
@@ -322,19 +332,19 @@ class Strand:
             timestamp=(self._last_timestamp + shift.timestamp) & 0xFFFFFFFF,
             picture=(max(0, self._vp8.last_picture) + shift.picture) & 0x7FFF,
             tl0=(max(0, self._vp8.last_tl0) + shift.tl0) & 0xFF,
-            whole=self._last_marker,
+            whole=self._last_marker or not self._video,
             at=self._last_at,
         )
 
     def captured_at(self, timestamp: int) -> float | None:
         """Return when by its sender's clock, in seconds, a packet of this strand was captured."""
-        if self.layer is None or self.layer.report is None:
+        if self.layer is None or self.layer.report is None or self._resync:
             return None
         report = self.layer.report
         ticks = (timestamp - self._add_timestamp - report.rtp) & 0xFFFFFFFF
         if ticks >= 0x80000000:
             ticks -= 1 << 32
-        return report.ntp / (1 << 32) + ticks / self._clock
+        return report.ntp / (1 << 32) + ticks / self.clock_rate
 
     def clock(self) -> tuple[int, int] | None:
         """Return the publisher's clock (NTP, 32.32) and the same moment in this strand's; or nothing."""

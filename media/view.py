@@ -8,19 +8,19 @@ from media.formats import VP8
 from media.slot import Slot
 from media.strand import Numbers, Strand, Watcher
 
-_FRAME = VP8.clock // 30  # every picture's clock is the same
 _MOST_AT_ONCE = 30_000  # bytes: a quarter of a second of what a link is believed to carry at first
-_LONGEST_STEP = 10 * VP8.clock  # two clocks of one sender that differ by more are not believed
+_LONGEST_STEP = 10.0  # seconds; two clocks of one sender that differ by more are not believed
 
 
 class View:
-    """Closed by its connection. `shift` and `since` are read by the strand."""
+    """Closed by its connection. `shift` and `since` are read by the strand, which sets `until`."""
 
     def __init__(self, slot: Slot, watcher: Watcher) -> None:
         self.slot = slot
         self.watcher = watcher
         self.shift: Shift = NONE
         self.since: int | None = None
+        self.until: int | None = None
         self.plain = True
         self.types: bytes | None = None
         self.strand: Strand | None = None  # that of the quality which is watched now
@@ -115,7 +115,7 @@ class View:
         if before is not None:
             before.remove(self)
         self._go(strand, (sequence + shift.sequence) & 0xFFFF, shift)
-        self.since = sequence
+        self.since, self.until = sequence, None
 
     def _go(self, strand: Strand, first: int, shift: Shift) -> None:
         self.shift = NONE if shift == NONE else shift
@@ -132,11 +132,11 @@ class View:
             there = strand.captured_at(timestamp)
             here = self.strand.captured_at((last.timestamp - self.shift.timestamp) & 0xFFFFFFFF)
             if there is not None and here is not None:
-                step = round((there - here) * VP8.clock)
-                if 0 < step < _LONGEST_STEP:
+                step = round((there - here) * strand.clock_rate)
+                if 0 < step < _LONGEST_STEP * strand.clock_rate:
                     return last.timestamp + step
-        elapsed = 0 if last.at is None else int((time.monotonic() - last.at) * VP8.clock)
-        return last.timestamp + max(_FRAME, elapsed)
+        elapsed = 0 if last.at is None else int((time.monotonic() - last.at) * strand.clock_rate)
+        return last.timestamp + max(strand.frame, elapsed)
 
     def is_of_now(self, sequence: int) -> bool:
         """Say whether a packet is of what is watched now.

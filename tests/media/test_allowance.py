@@ -95,6 +95,7 @@ class _Viewer:
 
     shift = NONE
     since: int | None = None
+    until: int | None = None
     plain = True
     types: bytes | None = None
 

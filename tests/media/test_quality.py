@@ -410,6 +410,68 @@ async def test_a_late_packet_from_before_the_change_is_not_sent_under_a_used_num
     assert len(set(sequences)) == len(sequences) == 3
 
 
+async def test_late_packets_stay_out_though_others_come_and_go() -> None:
+    slot, sources = _camera()
+    watcher, other = _Watcher(), View(slot, _Watcher())
+    view = View(slot, watcher)
+    view.watch(1)
+    sources[1].send()
+    late = sources[2]
+    missing = late.sequence = (late.sequence + 1) & 0xFFFF
+    view.watch(2)
+    late.send(key=True)
+    late.send()
+    other.watch(2)  # the audiences are made anew
+    late.send()
+    late.strand.forward(_frame(late.picture - 3), 0x80, missing, late.timestamp - 9000)
+    other.stop()
+    late.send()
+    sequences = [one[0] for one in watcher.got]
+    assert [(b - a) & 0xFFFF for a, b in itertools.pairwise(sequences)] == [1] * (len(sequences) - 1)
+
+
+async def test_no_number_of_the_source_before_is_used_again_however_late_packets_come() -> None:
+    slot, sources = _camera()
+    watcher = _Watcher()
+    View(slot, watcher).watch(1)
+    strand = sources[1].strand
+    for _ in range(3):
+        sources[1].send()
+    strand.resync()  # somebody else stands here now
+    strand.forward(_frame(1, key=True), 0x80, 5000, 1)
+    for n in range(1, 1024):
+        strand.forward(_frame(2), 0x80, 5000 - n, 1)
+    strand.forward(_frame(3), 0x80, 5001, 3000)
+    sequences = [one[0] for one in watcher.got]
+    assert [(b - a) & 0xFFFF for a, b in itertools.pairwise(sequences)] == [1] * (len(sequences) - 1)
+
+
+async def test_who_stood_on_a_place_of_sound_hears_it_again_when_others_do() -> None:
+    nobody: Any = _Nobody()
+    slot = Slot(next(one for one in stage() if one.source == "microphone"), nobody)
+    heard: list[tuple[int, int]] = []
+
+    def hear(packet: bytes) -> None:
+        _, _, sequence, timestamp, _ = HEADER.unpack_from(packet)
+        heard.append((sequence, timestamp))
+
+    watcher: Any = SimpleNamespace(target=lambda: None, send_rtp=hear)
+    view = View(slot, watcher)
+    (strand,) = slot.strands
+    view.watch(0)
+    for n in range(5):
+        strand.forward(b"sound", 0, 100 + n, 960 * n)
+    view.stop()  # they speak here themselves
+    for n in range(5, 10):
+        strand.forward(b"sound", 0, 100 + n, 960 * n)
+    view.watch(0)
+    for n in range(10, 15):
+        strand.forward(b"sound", 0, 100 + n, 960 * n)
+    assert len(heard) == 10
+    assert [(b[0] - a[0]) & 0xFFFF for a, b in itertools.pairwise(heard)] == [1] * 9
+    assert all(0 < (b[1] - a[1]) & 0xFFFFFFFF < 48_000 for a, b in itertools.pairwise(heard))
+
+
 async def test_a_packet_is_sent_again_with_the_viewers_own_numbers_unless_it_is_of_no_use() -> None:
     slot, sources = _camera()
     watcher = _Watcher()

@@ -1,6 +1,8 @@
 """The floor is for more than the stage has places: who speaks comes on, for who has been silent longest."""
 
 import asyncio
+import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,21 +42,24 @@ class House:
         self.now = 100.0
         self.voices: dict[str, Producer] = {}
 
-    def _cast(self) -> None:
+    def _cast(self, _came_on: Sequence[Producer]) -> None:
         self.casts += 1
 
-    def add(self, owner: str, source: str = "microphone") -> Producer:
-        free = self.wings.places(source)[0]
+    def add(
+        self, owner: str, source: str = "microphone", *, staff: bool = False, rids: Sequence[str] = ()
+    ) -> Producer:
+        free = self.wings.places(source, staff=staff)[0]
         stand = self.wings if free.producer is not None else free
         producer = Producer(
             mid="0",
             owner=owner,
+            stays=staff,
             source=source,
             payload_format=OPUS if source == "microphone" else VP8,
             payload_type=111,
             rtx_payload_type=None,
             red_payload_type=None,
-            rids=(),
+            rids=rids,
             stand=stand,
             send_rtcp=lambda _packet: None,
             on_asked=lambda _count: None,
@@ -70,6 +75,7 @@ class House:
             self.now += 0.02
             for owner, level in levels.items():
                 self.voices[owner].hear(level, self.now)
+            self.wings.tick(self.now)
             if n % 15 == 14:
                 self.wings.cast(self.now)
 
@@ -90,14 +96,14 @@ def test_a_free_place_goes_to_who_waits_longest() -> None:
     assert house.casts == 1
 
 
-def test_who_speaks_comes_on_within_a_tenth_of_a_second_for_who_is_silent_longest() -> None:
+def test_who_speaks_comes_on_within_a_fifth_of_a_second_for_who_is_silent_longest() -> None:
     house = House()
     for owner in "abcd":
         house.add(owner)
     for owner in "acb":
         house.talk(2, **{owner: LOUD})
     assert house.on_stage() == set("abc"), "nobody else spoke"
-    house.talk(0.1, d=LOUD)
+    house.talk(0.2, d=LOUD)
     assert house.on_stage() == set("bcd")
 
 
@@ -165,6 +171,68 @@ def test_the_last_speakers_pictures_are_on_the_stage_and_do_not_change_at_every_
     assert house.casts == before
 
 
+def test_people_who_talk_with_pauses_between_words_keep_their_places() -> None:
+    house, chance = House(), random.Random(3)
+    for owner in "abcd":
+        house.add(owner)
+    talking = dict.fromkeys("abcd", 0)
+    for _ in range(50 * 20):
+        for owner in talking:
+            if talking[owner] == 0:
+                talking[owner] = chance.choice((1, -1)) * chance.randint(3, 12)
+            talking[owner] -= 1 if talking[owner] > 0 else -1
+        house.talk(0.02, **{owner: LOUD if left > 0 else QUIET for owner, left in talking.items()})
+    assert house.casts <= 20, "once a second, in twenty"
+
+
+def test_who_lies_about_how_loud_they_are_changes_the_stage_a_few_times_a_second_at_most() -> None:
+    house = House()
+    for owner in "abcde":
+        house.add(owner)
+    house.talk(1, a=LOUD, b=LOUD, c=LOUD)
+    before = house.casts
+    for _ in range(50 * 10):
+        for _ in range(40):
+            for liar in "de":
+                house.voices[liar].hear(0 if house.voices[liar] in house.wings.waiting else 127, house.now)
+        house.talk(0.02, a=LOUD, b=LOUD, c=LOUD)
+    assert house.casts - before <= 3 * 10
+
+
+def test_staff_are_not_moved_and_get_the_place_of_a_silent_student() -> None:
+    house = House()
+    assistant = house.add("assistant", staff=True)
+    second = house.add("second", staff=True)
+    for owner in "abc":
+        house.add(owner)
+    house.talk(2, a=LOUD, b=LOUD, c=LOUD)
+    house.talk(3, c=LOUD)
+    assert {"assistant", "second", "c"} <= house.on_stage()
+    third = house.add("third", staff=True)
+    house.talk(0.3, c=LOUD, a=LOUD)
+    assert {"assistant", "second", "third"} <= house.on_stage()
+    assistant.close()
+    second.close()
+    third.close()
+    house.talk(0.3, c=LOUD)
+    assert house.on_stage() == set("abc")
+
+
+def test_what_rested_while_nobody_saw_it_is_not_counted_on_until_it_comes() -> None:
+    house = House()
+    for owner in "abcdefg":
+        house.add(owner)
+        house.add(owner, "camera", rids=("q", "h", "f"))
+    (waiting,) = (one for one in house.wings.waiting if one.source == "camera")
+    for at in (house.now, house.now + 11):
+        for layer in waiting.layers[1:]:
+            layer.note_watched(at, watched=False)
+    assert [layer.can_be_had(house.now) for layer in waiting.layers] == [False, True, True]
+    house.talk(0.4, g=LOUD)
+    assert "g" in house.on_stage("camera")
+    assert not any(layer.resting or layer.can_be_had(house.now) for layer in waiting.layers)
+
+
 async def test_what_waits_is_not_forwarded_and_goes_on_where_it_comes_on() -> None:
     house = House()
     for owner in "abcd":
@@ -177,7 +245,7 @@ async def test_what_waits_is_not_forwarded_and_goes_on_where_it_comes_on() -> No
     (layer,) = house.voices["d"].layers
     layer.on_rtp(b"unheard", 0, 5000, 0, house.now)
     assert kept.packets == []
-    house.talk(0.2, d=LOUD)
+    house.talk(0.4, d=LOUD)
     layer.on_rtp(b"heard", 0, 5001, 960, house.now)
     (packet,) = kept.packets
     assert packet[12:] == b"heard"
@@ -188,6 +256,7 @@ class Listener:
 
     shift = NONE
     since: int | None = None
+    until: int | None = None
     plain = True
     types: bytes | None = None
 

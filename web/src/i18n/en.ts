@@ -259,7 +259,6 @@ export const en = {
     floorWaits: "The stage is full at the moment. Speak, and you are heard and shown.",
     giveBack: "Give the floor back",
     waitingTeacher: "Waiting for the teacher’s camera",
-    startingCamera: "Starting your camera…",
     yourCameraIsOff: "Your camera is off: the class sees nothing yet",
     screenOf: "Screen",
     unreadable:

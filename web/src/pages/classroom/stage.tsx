@@ -48,7 +48,7 @@ export function Stage({ room, state }: { room: ClassSession; state: ClassState }
 
 function emptyStage(state: ClassState) {
   if (state.me?.role !== "staff") return "room.waitingTeacher";
-  return state.sending.has("camera") ? "room.startingCamera" : "room.yourCameraIsOff";
+  return "room.yourCameraIsOff";
 }
 
 function picturesOf(state: ClassState, you: string, screenOf: string): Picture[] {
