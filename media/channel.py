@@ -67,6 +67,7 @@ class Channel:
         self._reader = reader
         self._writer = writer
         self.keys = keys  # between hosts
+        self.hears_all = True  # what is told of every room, and not only what it asked for
         self._sealer: Sealer | None = None
         self._opener: Opener | None = None
 

@@ -46,14 +46,21 @@ class WorkerGone(Exception):
 class WorkerClient:
     """One connection to one worker, made again when it breaks. Closed by its composition root.
 
-    `secret` is what hosts share, for a worker on another.
+    `secret` is what hosts share, for a worker on another. Who does not hear all hears of its mirrors only.
     """
 
     def __init__(
-        self, address: str, on_event: OnEvent, on_lost: Callable[[], None], secret: bytes = b""
+        self,
+        address: str,
+        on_event: OnEvent,
+        on_lost: Callable[[], None],
+        secret: bytes = b"",
+        *,
+        hears_all: bool = True,
     ) -> None:
         self.address = address
         self._secret = secret
+        self._hears_all = hears_all
         self._on_event = on_event
         self._on_lost = on_lost
         self._ids = itertools.count(1)
@@ -73,6 +80,8 @@ class WorkerClient:
             except (OSError, TimeoutError, asyncio.IncompleteReadError):
                 await asyncio.sleep(_SECONDS_BETWEEN_TRIES)
                 continue
+            if not self._hears_all:
+                channel.write([next(self._ids), "hush", {}])  # nobody waits for the answer
             self._ready.set()
             try:
                 with contextlib.suppress(asyncio.IncompleteReadError, OSError, ValueError):

@@ -61,10 +61,11 @@ class Door:
             channel.close()
 
     def tell(self, name: str, facts: dict[str, Any]) -> None:
-        """Tell everybody who may ask for something."""
+        """Tell everybody who may ask for something and has not asked for silence, as other workers do."""
         body = pack([0, name, facts])
         for channel in self._channels:
-            channel.write_packed(body)
+            if channel.hears_all:
+                channel.write_packed(body)
 
     @property
     def connections(self) -> int:

@@ -11,7 +11,7 @@ import structlog
 from media.channel import Channel
 from media.mirror import Mirror
 from media.participant import Participant
-from media.pipe import HEAD
+from media.pipe import HEAD, packets_of
 from media.room import SOURCES, FloorFull, Room
 from media.rtcp import RtcpError
 from media.spill import Spill
@@ -108,7 +108,8 @@ class Orders:
             number, mid, quality = HEAD.unpack_from(message)
             mirror = self._mirrors.get(number)
             if mirror is not None:
-                mirror.take(mid, quality, message[HEAD.size :])
+                for packet in packets_of(message):
+                    mirror.take(mid, quality, packet)
         except (RtcpError, IndexError, struct.error):
             _log.exception("media.pipe")
 
@@ -333,6 +334,10 @@ class Orders:
             if one.encoder is not None
         ]
 
+    def hush(self, owner: Channel) -> None:
+        """Another worker asks: of rooms that are not mirrors of its own it wants to hear nothing."""
+        owner.hears_all = False
+
     def know(self, _owner: object, *, workers: Sequence[str]) -> None:
         self._spill.know([*self._neighbours, *workers])
 
@@ -382,6 +387,7 @@ METHODS: dict[str, Callable[..., Any]] = {
         Orders.slots,
         Orders.occupants,
         Orders.encoders,
+        Orders.hush,
         Orders.know,
         Orders.stats,
     )

@@ -4,7 +4,9 @@ A pipe is a viewer of every quality of every place, and has packets as they are 
 They go over a unix socket that keeps messages whole, or, to another host, as sealed datagrams
 (media/sealing.py) to the port its control connection goes to:
 
-    number of the mirror (2 bytes), mid, quality (a byte each), an RTP packet or RTCP
+    number of the mirror (2 bytes), mid, quality (a byte each), RTP or RTCP packets behind their lengths (2)
+
+Between hosts a message has one packet, on one host all of a burst: to wake the other worker is what costs.
 
 What is missing is asked for by RTCP of the other worker, in events of its control connection. A stream of a
 pipe is named by an SSRC of its own there, for one place's qualities share theirs.
@@ -15,7 +17,7 @@ import contextlib
 import socket
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,9 @@ from media.slot import Place, Slot
 from media.strand import Strand, Watcher
 
 HEAD = struct.Struct("!HBB")
-_LONGEST = 4096
+_LENGTH = struct.Struct("!H")
+_LONGEST = 65_536
+_LONGEST_SEALED = 4096
 _BATCH = 128
 _BUFFER_BYTES = 4 << 20
 
@@ -45,7 +49,7 @@ class Feed:
     plain = False  # with older frames, for those there who lose packets
     types: bytes | None = None
 
-    def __init__(self, strand: Strand, head: bytes, send: Callable[[bytes], None]) -> None:
+    def __init__(self, strand: Strand, head: bytes, send: Callable[[bytes, Sequence[bytes]], None]) -> None:
         self.strand = strand
         self._head = head
         self._send = send
@@ -61,7 +65,10 @@ class Feed:
         """Nothing is encrypted for it."""
 
     def send_rtp(self, packet: bytes) -> None:
-        self._send(self._head + packet)
+        self._send(self._head, (packet,))
+
+    def send_burst(self, packets: Sequence[bytes]) -> None:
+        self._send(self._head, packets)
 
 
 class Pipe:
@@ -71,7 +78,7 @@ class Pipe:
         self,
         number: int,
         slots: Sequence[Slot],
-        send: Callable[[bytes], None],
+        send: Callable[[bytes, Sequence[bytes]], None],
         show: Callable[[list[dict[str, Any]], list[str]], None],
         on_closed: Callable[[], None],
     ) -> None:
@@ -145,6 +152,18 @@ class Pipe:
         self._on_closed()
 
 
+def packets_of(message: bytes) -> Iterator[bytes]:
+    """Take a message apart. Raises struct.error when it is cut off."""
+    at = HEAD.size
+    while at < len(message):
+        (length,) = _LENGTH.unpack_from(message, at)
+        at += _LENGTH.size
+        if at + length > len(message):
+            raise struct.error("a packet is cut off")
+        yield message[at : at + length]
+        at += length
+
+
 def pipe_path(control: str) -> Path:
     """Return where a worker of this host takes pipes, by its control socket."""
     return Path(control + ".pipe")
@@ -191,8 +210,13 @@ class Outlet:
             raise
         self._socket = opened
 
-    def send(self, message: bytes) -> None:
-        """Send, or drop what a worker that is behind cannot take: it asks for it again."""
+    def send(self, head: bytes, packets: Sequence[bytes]) -> None:
+        """Send packets, a few at most; what a worker that is behind cannot take is dropped: it asks again."""
+        messages = ((one,) for one in packets) if self._sealer is not None else (packets,)
+        for some in messages:
+            self.send_message(head + b"".join([_LENGTH.pack(len(one)) + one for one in some]))
+
+    def send_message(self, message: bytes) -> None:
         if self._socket is None:
             return
         if self._sealer is not None:
@@ -281,7 +305,7 @@ class SealedInlet:
     def _readable(self) -> None:
         for _ in range(_BATCH):
             try:
-                data = self._socket.recv(_LONGEST)
+                data = self._socket.recv(_LONGEST_SEALED)
             except OSError:
                 return
             opener = self._openers.get(data[:NAME_BYTES])

@@ -198,9 +198,7 @@ class Room:
         except PublishRefused as refusal:
             raise FloorFull(picture) from refusal
         before = participant.encoder
-        transport = PublishTransport(
-            self._wiring, self._state_of(participant), participant.id, staff=participant.staff
-        )
+        transport = self._new_publisher(participant)
         participant.encoder, participant.login = transport, login
         try:
             answer, _ = self._answer(participant, transport, offer, sources)

@@ -61,7 +61,11 @@ class Spill:
         for address in workers:
             if address not in self._others:
                 client = WorkerClient(
-                    address, partial(self._hear, address), partial(self._lose, address), self._secret
+                    address,
+                    partial(self._hear, address),
+                    partial(self._lose, address),
+                    self._secret,
+                    hears_all=False,
                 )
                 self._others[address] = _Other(client)
         for address, other in list(self._others.items()):

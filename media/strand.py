@@ -45,6 +45,7 @@ class Watcher(Protocol):
 
     def target(self) -> Target | None: ...
     def send_rtp(self, packet: bytes) -> None: ...
+    def send_burst(self, packets: Sequence[bytes]) -> None: ...
 
 
 class Viewing(Protocol):
@@ -253,13 +254,12 @@ class Strand:
         for entries, audiences in groups.values():
             plain = audiences[0].plain
             drafts = [Draft(entry, self._ssrc, sent_at, plain=plain) for entry in entries]
-            self._sender.burst(drafts, [one for one in audiences if one.targets])
             for audience in audiences:
                 if audience.others:
                     packets = [packet(draft, audience.shift, audience.types) for draft in drafts]
                     for watcher in audience.others:
-                        for one in packets:
-                            watcher.send_rtp(one)
+                        watcher.send_burst(packets)
+            self._sender.burst(drafts, [one for one in audiences if one.targets])
 
     def _packet(self, entry: Entry, shift: Shift) -> bytes:
         """Lay a packet out once more, with whatever it carries, under our payload types."""

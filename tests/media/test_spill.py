@@ -4,14 +4,34 @@ import asyncio
 import struct
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import patch
 
 import pytest
 
 from media.control import WorkerRefused
 from media.formats import VP8
 from media.mirror import Mirror
+from media.spill import Spill
 from tests.builders import until
 from tests.media.peers import CAMERA, MICROPHONE, ROOM, STUDENT_CAMERA, lossy_pipes, two_workers
+
+
+async def test_a_worker_hears_of_its_mirrors_and_not_of_every_room_of_the_others(tmp_path: Path) -> None:
+    heard: list[tuple[str, str]] = []
+
+    def hear(self: Spill, worker: str, name: str, facts: dict[str, Any]) -> None:
+        heard.append((worker, name))
+        real(self, worker, name, facts)
+
+    real = Spill._hear
+    with patch.object(Spill, "_hear", hear):
+        async with two_workers(tmp_path) as (one, two, _):
+            await one.hold_class("a", "b")
+            await one.sees("b")
+            assert {name for name, _ in one.said} >= {"slots", "transport", "quality"}
+            assert [name for name, _ in two.said] == [], "nobody but the room's own worker tells of it"
+    assert heard, "the room's worker hears of its mirror"
+    assert {Path(worker).name for worker, _ in heard} == {"c1.sock"}, "and the mirror's hears nothing"
 
 
 async def test_who_is_too_many_watches_at_the_other_worker(tmp_path: Path) -> None:
