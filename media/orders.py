@@ -11,7 +11,7 @@ import structlog
 from media.channel import Channel
 from media.mirror import Mirror
 from media.participant import Participant
-from media.pipe import HEAD, packets_of
+from media.pipe import HEAD
 from media.room import SOURCES, FloorFull, Room
 from media.rtcp import RtcpError
 from media.spill import Spill
@@ -108,8 +108,7 @@ class Orders:
             number, mid, quality = HEAD.unpack_from(message)
             mirror = self._mirrors.get(number)
             if mirror is not None:
-                for packet in packets_of(message):
-                    mirror.take(mid, quality, packet)
+                mirror.take(mid, quality, message[HEAD.size :])
         except (RtcpError, IndexError, struct.error):
             _log.exception("media.pipe")
 

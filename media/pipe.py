@@ -4,9 +4,7 @@ A pipe is a viewer of every quality of every place, and has packets as they are 
 They go over a unix socket that keeps messages whole, or, to another host, as sealed datagrams
 (media/sealing.py) to the port its control connection goes to:
 
-    number of the mirror (2 bytes), mid, quality (a byte each), RTP or RTCP packets behind their lengths (2)
-
-Between hosts a message has one packet, on one host all of a burst: to wake the other worker is what costs.
+    number of the mirror (2 bytes), mid, quality (a byte each), an RTP packet or RTCP
 
 What is missing is asked for by RTCP of the other worker, in events of its control connection. A stream of a
 pipe is named by an SSRC of its own there, for one place's qualities share theirs.
@@ -17,7 +15,7 @@ import contextlib
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +27,7 @@ from media.slot import Place, Slot
 from media.strand import Strand, Watcher
 
 HEAD = struct.Struct("!HBB")
-_LENGTH = struct.Struct("!H")
-_LONGEST = 65_536
-_LONGEST_SEALED = 4096
+_LONGEST = 4096
 _BATCH = 128
 _BUFFER_BYTES = 4 << 20
 
@@ -49,7 +45,7 @@ class Feed:
     plain = False  # with older frames, for those there who lose packets
     types: bytes | None = None
 
-    def __init__(self, strand: Strand, head: bytes, send: Callable[[bytes, Sequence[bytes]], None]) -> None:
+    def __init__(self, strand: Strand, head: bytes, send: Callable[[bytes], None]) -> None:
         self.strand = strand
         self._head = head
         self._send = send
@@ -65,10 +61,7 @@ class Feed:
         """Nothing is encrypted for it."""
 
     def send_rtp(self, packet: bytes) -> None:
-        self._send(self._head, (packet,))
-
-    def send_burst(self, packets: Sequence[bytes]) -> None:
-        self._send(self._head, packets)
+        self._send(self._head + packet)
 
 
 class Pipe:
@@ -78,7 +71,7 @@ class Pipe:
         self,
         number: int,
         slots: Sequence[Slot],
-        send: Callable[[bytes, Sequence[bytes]], None],
+        send: Callable[[bytes], None],
         show: Callable[[list[dict[str, Any]], list[str]], None],
         on_closed: Callable[[], None],
     ) -> None:
@@ -152,18 +145,6 @@ class Pipe:
         self._on_closed()
 
 
-def packets_of(message: bytes) -> Iterator[bytes]:
-    """Take a message apart. Raises struct.error when it is cut off."""
-    at = HEAD.size
-    while at < len(message):
-        (length,) = _LENGTH.unpack_from(message, at)
-        at += _LENGTH.size
-        if at + length > len(message):
-            raise struct.error("a packet is cut off")
-        yield message[at : at + length]
-        at += length
-
-
 def pipe_path(control: str) -> Path:
     """Return where a worker of this host takes pipes, by its control socket."""
     return Path(control + ".pipe")
@@ -210,13 +191,8 @@ class Outlet:
             raise
         self._socket = opened
 
-    def send(self, head: bytes, packets: Sequence[bytes]) -> None:
-        """Send packets, a few at most; what a worker that is behind cannot take is dropped: it asks again."""
-        messages = ((one,) for one in packets) if self._sealer is not None else (packets,)
-        for some in messages:
-            self.send_message(head + b"".join([_LENGTH.pack(len(one)) + one for one in some]))
-
-    def send_message(self, message: bytes) -> None:
+    def send(self, message: bytes) -> None:
+        """Send, or drop what a worker that is behind cannot take: it asks for it again."""
         if self._socket is None:
             return
         if self._sealer is not None:
@@ -305,7 +281,7 @@ class SealedInlet:
     def _readable(self) -> None:
         for _ in range(_BATCH):
             try:
-                data = self._socket.recv(_LONGEST_SEALED)
+                data = self._socket.recv(_LONGEST)
             except OSError:
                 return
             opener = self._openers.get(data[:NAME_BYTES])

@@ -45,7 +45,6 @@ class Watcher(Protocol):
 
     def target(self) -> Target | None: ...
     def send_rtp(self, packet: bytes) -> None: ...
-    def send_burst(self, packets: Sequence[bytes]) -> None: ...
 
 
 class Viewing(Protocol):
@@ -258,7 +257,8 @@ class Strand:
                 if audience.others:
                     packets = [packet(draft, audience.shift, audience.types) for draft in drafts]
                     for watcher in audience.others:
-                        watcher.send_burst(packets)
+                        for one in packets:
+                            watcher.send_rtp(one)
             self._sender.burst(drafts, [one for one in audiences if one.targets])
 
     def _packet(self, entry: Entry, shift: Shift) -> bytes:

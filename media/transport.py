@@ -211,10 +211,6 @@ class Transport:
             if data:
                 self.send_raw(data)
 
-    def send_burst(self, packets: Sequence[bytes]) -> None:
-        for packet in packets:
-            self.send_rtp(packet)
-
     # Life
 
     def silent_for(self, now: float) -> float:

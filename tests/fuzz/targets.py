@@ -3,10 +3,9 @@ declares are caught here, everything else is a fault.
 """
 
 import asyncio
-import contextlib
 import functools
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from media import channel, h264, red, rtcp, rtp, sdp, sealing, vp8
@@ -16,7 +15,6 @@ from media.draft import packet as laid_out
 from media.formats import H264, OPUS, VP8
 from media.ice import IceLite, local_ufrag_of
 from media.layer import Layer
-from media.pipe import HEAD, packets_of
 from media.producer import Producer
 from media.sender import Audience
 from media.slot import Slot, stage
@@ -187,9 +185,6 @@ class _Viewer:
     def send_rtp(self, packet: bytes) -> None:
         self.sent += len(packet)
 
-    def send_burst(self, packets: Sequence[bytes]) -> None:
-        self.sent += sum(map(len, packets))
-
 
 async def _forwarded(data: bytes) -> None:
     from media.view import View  # noqa: PLC0415 - the others need none of it
@@ -243,12 +238,6 @@ def forwarding(data: bytes) -> None:
         _loop().run_until_complete(_forwarded(data))
 
 
-def piped_message(data: bytes) -> None:
-    """What another worker of the platform sends of a room."""
-    with contextlib.suppress(struct.error):
-        assert sum(2 + len(one) for one in packets_of(data)) == max(0, len(data) - HEAD.size)
-
-
 def arrivals(data: bytes) -> None:
     """Numbers of transport feedback as a publisher likes to write them."""
     noted, now = Arrivals(), 1.0
@@ -276,6 +265,5 @@ TARGETS: dict[str, Target] = {
         sealed_message,
         forwarding,
         arrivals,
-        piped_message,
     )
 }

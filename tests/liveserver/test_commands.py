@@ -76,5 +76,6 @@ async def test_each_web_process_has_a_listener_for_its_operator(tmp_path: Path, 
                     if float(ticks[1]) > 10:
                         break
                     await asyncio.sleep(0.2)
+                assert ticks
                 assert float(ticks[1]) > 10
                 assert 'liveserver_media_participants{worker="0"} 0.0' in figures

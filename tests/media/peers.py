@@ -108,14 +108,14 @@ class Loss:
 @contextmanager
 def lossy_pipes() -> Iterator[Loss]:
     """Let pipes that are opened from now on lose messages."""
-    send, loss = Outlet.send_message, Loss()
+    send, loss = Outlet.send, Loss()
 
     def lossy(self: Outlet, message: bytes) -> None:
         loss.messages += loss.begun
         if not loss.begun or loss.messages % 12:
             send(self, message)
 
-    with patch.object(Outlet, "send_message", lossy):
+    with patch.object(Outlet, "send", lossy):
         yield loss
 
 

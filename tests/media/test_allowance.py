@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import struct
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +107,6 @@ class _Viewer:
         return None, None
 
     def send_rtp(self, packet: bytes) -> None: ...
-    def send_burst(self, packets: Sequence[bytes]) -> None: ...
     def enter(self, strand: Strand, entry: Any) -> None: ...
 
 

@@ -2,7 +2,6 @@
 
 import itertools
 import struct
-from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -263,10 +262,6 @@ class _Watcher:
         payload = packet[HEADER_SIZE + SEND_TIME_SIZE :]
         self.got.append((sequence, timestamp, vp8.numbers(payload)[0], vp8.is_keyframe(payload)))
 
-    def send_burst(self, packets: Sequence[bytes]) -> None:
-        for packet in packets:
-            self.send_rtp(packet)
-
 
 def _frame(picture: int, *, key: bool = False) -> bytes:
     """The only packet of a VP8 frame with a 15-bit picture id and TL0PICIDX."""
@@ -460,7 +455,7 @@ async def test_who_stood_on_a_place_of_sound_hears_it_again_when_others_do() -> 
         _, _, sequence, timestamp, _ = HEADER.unpack_from(packet)
         heard.append((sequence, timestamp))
 
-    watcher: Any = SimpleNamespace(target=lambda: None, send_burst=lambda packets: [*map(hear, packets)])
+    watcher: Any = SimpleNamespace(target=lambda: None, send_rtp=hear)
     view = View(slot, watcher)
     (strand,) = slot.strands
     view.watch(0)
@@ -582,7 +577,3 @@ class _Listener:
 
     def send_rtp(self, packet: bytes) -> None:
         self._got.append((packet[1] & 0x7F, len(packet) - HEADER_SIZE))
-
-    def send_burst(self, packets: Sequence[bytes]) -> None:
-        for packet in packets:
-            self.send_rtp(packet)
