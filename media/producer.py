@@ -7,6 +7,8 @@ from media.formats import Format
 from media.layer import Layer, Sink
 from media.voice import Voice
 
+_PRESUMED_LEVEL = 40  # that of quiet speech
+
 
 class Stand(Protocol):
     """Where a producer stands, on the stage or beside: a sink for each of its layers, the poorest first."""
@@ -73,6 +75,11 @@ class Producer:
         """Take how loud the sound of one packet is."""
         if self.source == "microphone" and not self.paused and self.voice.hear(level, now):
             self._stand.heard()
+
+    def presume_speech(self, now: float) -> None:
+        """Take a packet of a sender who tells no level: they keep a place, and are not shown as speaking."""
+        self.hear(_PRESUMED_LEVEL, now)
+        self.voice.level = None
 
     def layer_of(self, rid: str) -> Layer | None:
         return next((layer for layer in self.layers if layer.rid == rid), None)

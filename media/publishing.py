@@ -28,7 +28,6 @@ _KINDS = {"camera": "video", "screen": "video", "microphone": "audio"}
 _BITRATE_CAPS = {"camera": 2_200_000, "screen": 2_800_000, "microphone": 128_000}
 _FEEDBACK = ("nack", "nack pli", "ccm fir", "goog-remb", "transport-cc")
 _TAKEN = (URI_MID, URI_RID, URI_REPAIRED_RID, URI_AUDIO_LEVEL, URI_TRANSPORT_SEQUENCE)
-_PRESUMED_LEVEL = 40  # of sound whose sender tells no level, when there is some: that of quiet speech
 _SILENT_OCTETS = 10  # Opus takes fewer for silence
 _FEEDBACK_INTERVAL = 0.1
 
@@ -290,7 +289,7 @@ class PublishTransport(Transport):
             if level:
                 self._owners[layer].hear(level[0] & 0x7F, now)
             elif URI_AUDIO_LEVEL not in self._extensions and len(payload) > _SILENT_OCTETS:
-                self._owners[layer].hear(_PRESUMED_LEVEL, now)
+                self._owners[layer].presume_speech(now)
             layer.on_rtp(
                 payload, second & 0x80, sequence, timestamp, now, red=payload_type != layer.payload_type
             )

@@ -199,6 +199,21 @@ def test_who_lies_about_how_loud_they_are_changes_the_stage_a_few_times_a_second
     assert house.casts - before <= 3 * 10
 
 
+def test_a_program_that_tells_no_level_keeps_its_place_from_who_is_no_louder() -> None:
+    house = House()
+    for owner in "abcd":
+        house.add(owner)
+    for n in range(3 * 50):
+        house.voices["a"].presume_speech(house.now)
+        house.talk(0.02, b=LOUD, c=LOUD, d=36 if n > 10 else QUIET)
+    assert house.on_stage() == set("abc")
+    assert house.voices["a"].voice.level is None, "nor is it shown as speaking all the time"
+    for _ in range(3 * 50):
+        house.voices["a"].presume_speech(house.now)
+        house.talk(0.02, b=LOUD, c=LOUD, d=LOUD)
+    assert house.on_stage() == set("bcd")
+
+
 def test_staff_are_not_moved_and_get_the_place_of_a_silent_student() -> None:
     house = House()
     assistant = house.add("assistant", staff=True)
