@@ -413,7 +413,7 @@ class Room:
             if slot.producer is not None and len(slot.producer.layers) > 1:
                 self._rest(slot, slot.producer, now)
         for producer in self._wings.waiting:
-            self._note_watched(producer, {}, now)
+            self._note_watched(producer, (), now)
 
     def _rest(self, slot: Slot, producer: Producer, now: float) -> None:
         watched = {strand.layer for strand in slot.strands if strand.is_watched}

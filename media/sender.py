@@ -45,9 +45,8 @@ class Sender:
         self._buffer = ffi.new("unsigned char[]", _BATCH)
         self._view = memoryview(ffi.buffer(self._buffer))
         most = MOST * _MOST_SEGMENTS
-        self._lengths = ffi.new(
-            "int[]", most
-        )  # of packets: libsrtp reads them, and writes what became of them
+        # Of packets: libsrtp reads them, and writes what became of them.
+        self._lengths = ffi.new("int[]", most)
         self._sizes = memoryview(ffi.buffer(self._lengths))
         self._counts = [self._lengths + n for n in range(most)]
         where = int(ffi.cast("uintptr_t", self._buffer))

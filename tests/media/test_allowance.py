@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from media.allowance import Allowance
-from media.draft import NONE, Draft, packet
+from media.draft import Draft, packet
 from media.formats import OPUS
 from media.producer import Producer
 from media.sender import Audience
 from media.slot import Slot, stage
-from media.strand import Strand
 from tests.builders import until
+from tests.media.listeners import Listener
 from tests.media.peers import bench
 
 
@@ -90,31 +90,11 @@ class _Kept:
         self.sequences += [struct.unpack_from("!H", packet, 2)[0] for packet in packets]
 
 
-class _Viewer:
-    """Somebody who watches a strand by UDP."""
-
-    shift = NONE
-    since: int | None = None
-    until: int | None = None
-    plain = True
-    types: bytes | None = None
-
-    @property
-    def watcher(self) -> Any:
-        return self
-
-    def target(self) -> Any:
-        return None, None
-
-    def send_rtp(self, packet: bytes) -> None: ...
-    def enter(self, strand: Strand, entry: Any) -> None: ...
-
-
 def _audio_slot() -> tuple[Slot, list[int]]:
     kept = _Kept()
     sender: Any = kept
     slot = Slot(next(one for one in stage() if one.kind == "audio"), sender)
-    slot.strands[0].add(_Viewer())
+    slot.strands[0].add(Listener())
     return slot, kept.sequences
 
 

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from media.control import WorkerRefused
-from media.draft import NONE, Draft, packet
+from media.draft import Draft, packet
 from media.formats import OPUS, VP8
 from media.producer import Producer
 from media.sender import Audience
 from media.slot import Slot, stage
 from media.wings import Wings
+from tests.media.listeners import Listener
 from tests.media.peers import MICROPHONE, ROOM, bench
 from tests.voices import LOUD, QUIET, VERY_LOUD, Voice
 
@@ -264,26 +265,6 @@ async def test_what_waits_is_not_forwarded_and_goes_on_where_it_comes_on() -> No
     layer.on_rtp(b"heard", 0, 5001, 960, house.now)
     (packet,) = kept.packets
     assert packet[12:] == b"heard"
-
-
-class Listener:
-    """Somebody who watches strands by UDP."""
-
-    shift = NONE
-    since: int | None = None
-    until: int | None = None
-    plain = True
-    types: bytes | None = None
-
-    @property
-    def watcher(self) -> Any:
-        return self
-
-    def target(self) -> Any:
-        return None, None
-
-    def send_rtp(self, packet: bytes) -> None: ...
-    def enter(self, strand: object, entry: object) -> None: ...
 
 
 # A worker
