@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from media import rtcp
 
 _MOST = 400  # packets in one report
+_MOST_REPORTS = 4  # at once
 _TICK = 0.00025  # seconds, the unit of an arrival's distance from the one before
 _REFERENCE = 256 * _TICK
 _MISSING, _SMALL, _LARGE = 0, 1, 2
@@ -38,8 +39,12 @@ class Arrivals:
 
         Chrome passes over a report that does not name a stream it sends.
         """
-        packets = []
+        packets: list[bytes] = []
         while self._at and self._next is not None:
+            if len(packets) == _MOST_REPORTS:  # nobody sends so much: its count leaps about
+                self._at.clear()
+                self._next = self._newest + 1
+                break
             first = min(self._at)
             # A gap so wide is a restart of the sender's count, not loss.
             first = self._next if first - self._next < _MOST else first

@@ -1,6 +1,6 @@
 """Which packets of a stream are missing, and when to ask for them again. Time is an argument."""
 
-_MOST_MISSING = 1000
+MOST_MISSING = 200  # packets; of more only a keyframe helps
 _MOST_ASKED = 10
 _PATIENCE = 0.010  # seconds a packet may merely be out of order
 _RETRY = 0.040
@@ -27,11 +27,10 @@ class MissingPackets:
             return False
         if ahead >= 0x8000:
             return self._missing.pop(sequence, None) is not None
-        for step in range(1, min(ahead, _MOST_MISSING + 1)):
+        for step in range(1, min(ahead, MOST_MISSING + 1)):
             self._missing[(self._highest + step) & 0xFFFF] = (now + _PATIENCE, 0)
         self._highest = sequence
-        if ahead > _MOST_MISSING or len(self._missing) > _MOST_MISSING:
-            # Too much is gone to repair: only a keyframe helps.
+        if ahead > MOST_MISSING or len(self._missing) > MOST_MISSING:
             self._missing.clear()
             self.given_up = True
         return True

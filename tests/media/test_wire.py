@@ -13,7 +13,7 @@ from media import h264, rtcp, rtp, sdp, vp8
 from media.draft import Draft, Layout
 from media.formats import OPUS
 from media.ice import IceLite, local_ufrag_of
-from media.nack import MissingPackets
+from media.nack import MOST_MISSING, MissingPackets
 from media.sender import runs
 
 
@@ -145,7 +145,7 @@ def test_rtcp_we_write_is_read_by_ourselves() -> None:
     assert abs(found.bitrate - 1_700_000) < 10
 
 
-@given(st.lists(st.integers(0, 400), max_size=60), st.integers(0, 0xFFFF))
+@given(st.lists(st.integers(0, MOST_MISSING), max_size=60), st.integers(0, 0xFFFF))
 def test_missing_packets_are_those_that_did_not_come(offsets: list[int], first: int) -> None:
     tracker = MissingPackets()
     came: set[int] = set()
@@ -158,6 +158,18 @@ def test_missing_packets_are_those_that_did_not_come(offsets: list[int], first: 
         highest = max(highest, offset)
     asked = set(tracker.due(1.0))
     assert asked == {(first + n) & 0xFFFF for n in range(highest) if n not in came}
+
+
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=60), st.integers(0, 0xFFFF))
+def test_where_too_much_is_missing_nothing_is_asked_for_but_a_keyframe(steps: list[int], first: int) -> None:
+    tracker, at, missing = MissingPackets(), first, 0
+    tracker.received(at, 0.0)
+    for step in steps:
+        at, missing, tracker.given_up = at + step, missing + step - 1, False
+        assert tracker.received(at & 0xFFFF, 0.0)
+        too_much = step > MOST_MISSING or missing > MOST_MISSING
+        missing = 0 if too_much else missing
+        assert (tracker.given_up, len(tracker)) == (too_much, missing)
 
 
 def test_a_packet_is_asked_for_ten_times_and_then_given_up() -> None:
