@@ -17,6 +17,7 @@ _MEDIA = (
     ("mirrors", "mirrors", False, "Classes of other workers, shown here as well."),
     ("sent", "packets_sent", True, "Media packets sent to viewers."),
     ("send_dropped", "packets_dropped", True, "Media packets the socket did not take."),
+    ("send_waited", "packets_waited", True, "Media packets that waited for the network card."),
     ("asked_again", "packets_asked_again", True, "Packets publishers were asked to send again."),
     ("sent_again", "packets_sent_again", True, "Packets sent again to viewers."),
     ("pipe_dropped", "pipe_packets_dropped", True, "Packets a pipe to another worker did not take."),

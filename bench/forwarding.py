@@ -2,22 +2,25 @@
 
 A worker process with N viewers that really shook hands, all features on, in two programmes: `camera` is a
 camera in three qualities, the best of which everybody watches; `class` is that with a screen and a voice.
-In the same run, the floor: a bare loop with the same packet sizes, keys and bursts that protects in place
-with libsrtp and sends with segment offload, the least of five; and what the same loop costs when it sleeps
-between two bursts as they come in a class, and finds its caches cold. Figures are CPU, not wall, and their
-ratio is what counts. Latency is from the publisher's socket to four viewers': first and last of the
-fan-out, and the two in the middle.
+Between five stretches of that, the floor: a bare loop with the same packet sizes, keys and bursts that
+protects in place with libsrtp and sends with segment offload. `ratio`, which has a target, is the median
+stretch by the least of the five floors; `turns` the median of what a stretch is by the floor just before it,
+which a machine that is now fast, now slow changes less; `paced` by what the loop costs when it sleeps between
+two bursts as they come in a class, and finds its caches cold. Figures are CPU, not wall. Latency is from the
+publisher's socket to four viewers': first and last of the fan-out, and the two in the middle.
 
-    python -m bench.forwarding [viewers ...] [--seconds 8]
+    python -m bench.forwarding [viewers ...] [--seconds 3]
 """
 
 import argparse
 import asyncio
 import heapq
 import json
+import operator
 import os
 import resource
 import socket
+import statistics
 import struct
 import subprocess
 import sys
@@ -44,8 +47,9 @@ from media.worker import advertised
 
 RESULTS = Path(__file__).parent / "results"
 _MOST_SECONDS_TO_SETTLE = 25
+_CALM_SECONDS = 2
 _SECONDS_BETWEEN_CHECKS = 5.0
-_SECONDS_TO_CALM = 0.5
+_TURNS = 5
 _WORKER = """
 import sys
 from pathlib import Path
@@ -89,16 +93,13 @@ PROGRAMMES = {"camera": _CAMERA, "class": _CLASS}
 TARGETS = {"camera": 1.5, "class": 2.0}
 
 
-@dataclass
-class Found:
+@dataclass(frozen=True)
+class Turn:
+    """What a stretch of a lecture took. `delays` are the seconds frames needed to four viewers, sorted."""
+
     us_per_packet: float
-    packets: float
-    kib_per_viewer: float
-    late_ticks: int
-    ticks: int
-    worst_tick_ms: float
-    p50_ms: float
-    p99_ms: float
+    counts: Counter[str]
+    delays: Sequence[float]
 
 
 class Workers:
@@ -119,8 +120,9 @@ class Workers:
         return counts
 
     def cpu(self) -> float:
-        times = [one.cpu_times() for one in self._processes]
-        return sum(one.user + one.system for one in times)
+        """Return the seconds of all of them together."""
+        # Linux' name for another process' clock: psutil counts in hundredths of a second.
+        return sum(time.clock_gettime(~one.pid << 3 | 2) for one in self._processes)
 
     def memory(self) -> int:
         return sum(one.memory_info().rss for one in self._processes)
@@ -161,12 +163,6 @@ async def workers(
                 process.wait(10)
 
 
-async def measure(viewers: int, seconds: float, programme: Sequence[Stream], *, over: int = 1) -> Found:
-    """Return the figures of real workers, each of which carries as many of the viewers."""
-    async with workers(over, viewers // over if over > 1 else 10_000) as running:
-        return await _measure(running, viewers, seconds, programme)
-
-
 async def publish(client: WorkerClient, programme: Sequence[Stream], *, on_demand: bool = False) -> "Sender":
     """Let a teacher send the programme; its `run` is to be started."""
     publisher = Peer(RTCCertificate.generateCertificate())
@@ -177,53 +173,6 @@ async def publish(client: WorkerClient, programme: Sequence[Stream], *, on_deman
     assert not answer["refused"]
     await publisher.connect(answer["sdp"])
     return Sender(publisher, programme, on_demand=on_demand)
-
-
-async def _measure(
-    running: Workers,
-    viewers: int,
-    seconds: float,
-    programme: Sequence[Stream],
-) -> Found:
-    client, certificate = running.first, RTCCertificate.generateCertificate()
-    sender = await publish(client, programme)
-    sending = asyncio.create_task(sender.run())
-    await asyncio.sleep(2.5)  # every quality has been measured
-    before = running.memory()
-    watching = [await watch(client, certificate, n) for n in range(viewers)]
-    memory = (running.memory() - before) / viewers / 1024
-    wanted = sum(stream.frames * stream.packets for stream in programme if stream.watched) * viewers
-    for _ in range(_MOST_SECONDS_TO_SETTLE):  # links are found to carry more, step by step
-        sent = (await running.stats())["sent"]
-        await asyncio.sleep(1)
-        if 0.97 < ((await running.stats())["sent"] - sent) / wanted < 1.03:
-            break
-    for viewer in watching:
-        viewer.check_again()
-    await asyncio.sleep(_SECONDS_TO_CALM)
-    looked_at = sorted({0, viewers // 2 - 1, viewers // 2, viewers - 1})
-    watchers = [_Latency(watching[n], sender) for n in looked_at]
-    was, cpu = await running.stats(), running.cpu()
-    await asyncio.sleep(seconds)
-    now, cpu = await running.stats(), running.cpu() - cpu
-    for one in watchers:
-        one.stop()
-    sending.cancel()
-    sent = now["sent"] - was["sent"]
-    assert 0.95 < sent / (wanted * seconds) < 1.06, f"the worker sent {sent} of {wanted * seconds}"
-    delays = sorted(delay for one in watchers for delay in one.delays)
-    least = sum(stream.frames for stream in programme if stream.watched) * seconds * len(watchers) / 2
-    assert len(delays) > least, f"{len(delays)} frames were timed, of twice {least:.0f}"
-    return Found(
-        us_per_packet=cpu / sent * 1e6,
-        packets=sent,
-        kib_per_viewer=memory,
-        late_ticks=now["late_ticks"] - was["late_ticks"],
-        ticks=now["ticks"] - was["ticks"],
-        worst_tick_ms=now["worst_tick_ms"],
-        p50_ms=delays[len(delays) // 2] * 1e3,
-        p99_ms=delays[len(delays) * 99 // 100] * 1e3,
-    )
 
 
 def offered(mid: str, programme: Sequence[Stream]) -> str:
@@ -263,21 +212,33 @@ class Sender:
         self._socket = publisher.socket
         self._programme = programme
         self._sequence = dict.fromkeys(programme, 0)
+        self._frames = dict.fromkeys(programme, 0)
         self.sent_at: dict[tuple[int, bytes], float] = {}  # by kind and the payload's end
 
+    @property
+    def frames_per_second(self) -> int:
+        return sum(stream.frames for stream in self._programme if stream.watched)
+
+    @property
+    def watched_per_second(self) -> int:
+        """Return how many packets a viewer is to be sent."""
+        return sum(stream.frames * stream.packets for stream in self._programme if stream.watched)
+
     async def run(self) -> None:
+        """Send, or go on sending."""
         began = time.perf_counter()
-        due = [(began + n / 97, n, stream, 0) for n, stream in enumerate(self._programme)]
+        due = [(began + n / 97, n, stream) for n, stream in enumerate(self._programme)]
         heapq.heapify(due)
         checked_at = began
         while True:
-            at, n, stream, frame = heapq.heappop(due)
+            at, n, stream = heapq.heappop(due)
             if at - checked_at > _SECONDS_BETWEEN_CHECKS:
                 checked_at = at
                 self.publisher.check_again()
             await asyncio.sleep(max(0, at - time.perf_counter()))
-            self._frame(stream, frame)
-            heapq.heappush(due, (at + 1 / stream.frames, n, stream, frame + 1))
+            self._frame(stream, self._frames[stream])
+            self._frames[stream] += 1
+            heapq.heappush(due, (at + 1 / stream.frames, n, stream))
 
     def _frame(self, stream: Stream, frame: int) -> None:
         key = stream in self.wanted or not self._on_demand
@@ -305,6 +266,69 @@ def _descriptor(frame: int, *, first: bool, key: bool) -> bytes:
     """
     numbers = struct.pack("!HBB", 0x8000 | frame & 0x7FFF, frame & 0xFF, 0)
     return bytes((0x90 if first else 0x80, 0xE0)) + numbers + (b"\x00" if first and key else b"\x01")
+
+
+async def settled(running: Workers, wanted: float) -> None:
+    """Wait until so many packets are sent in each of some seconds: links are found to carry more, step by
+    step.
+    """
+    calm = 0
+    for _ in range(_MOST_SECONDS_TO_SETTLE):
+        sent = (await running.stats())["sent"]
+        await asyncio.sleep(1)
+        calm = calm + 1 if 0.97 < ((await running.stats())["sent"] - sent) / wanted < 1.03 else 0
+        if calm == _CALM_SECONDS:
+            return
+
+
+class Lecture:
+    """A programme and its viewers at real workers; sent in turns, and paused between them."""
+
+    def __init__(self, running: Workers, sender: "Sender", watching: Sequence[Peer], kib: float) -> None:
+        self.kib_per_viewer = kib
+        self._running = running
+        self._sender = sender
+        self._watching = watching
+        viewers = len(watching)
+        self._looked_at = sorted({0, viewers // 2 - 1, viewers // 2, viewers - 1})
+
+    async def turn(self, seconds: float) -> Turn:
+        """Send for so many seconds once everybody is sent everything."""
+        sender, running = self._sender, self._running
+        for peer in (sender.publisher, *self._watching):
+            peer.check_again()
+        sending = asyncio.create_task(sender.run())
+        wanted = sender.watched_per_second * len(self._watching)
+        await settled(running, wanted)
+        watchers = [_Latency(self._watching[n], sender) for n in self._looked_at]
+        was, cpu = await running.stats(), running.cpu()
+        await asyncio.sleep(seconds)
+        now, cpu = await running.stats(), running.cpu() - cpu
+        for one in watchers:
+            one.stop()
+        sending.cancel()
+        counts = now - was
+        sent = counts["sent"]
+        assert 0.95 < sent / (wanted * seconds) < 1.06, f"the worker sent {sent} of {wanted * seconds}"
+        delays = sorted(delay for one in watchers for delay in one.delays)
+        frames = sender.frames_per_second * seconds * len(watchers)
+        assert len(delays) > frames / 2, f"{len(delays)} of {frames:.0f} frames were timed"
+        return Turn(cpu / sent * 1e6, counts, delays)
+
+
+@asynccontextmanager
+async def lecture(viewers: int, programme: Sequence[Stream], *, over: int = 1) -> AsyncIterator[Lecture]:
+    """Begin a lecture at workers each of which carries as many of the viewers."""
+    async with workers(over, viewers // over if over > 1 else 10_000) as running:
+        client, certificate = running.first, RTCCertificate.generateCertificate()
+        sender = await publish(client, programme)
+        sending = asyncio.create_task(sender.run())
+        await asyncio.sleep(2.5)  # every quality has been measured
+        before = running.memory()
+        watching = [await watch(client, certificate, n) for n in range(viewers)]
+        memory = (running.memory() - before) / viewers / 1024
+        sending.cancel()
+        yield Lecture(running, sender, watching, memory)
 
 
 class _Latency:
@@ -353,15 +377,46 @@ class _Latency:
 
 
 def floor(viewers: int, programme: Sequence[Stream], *, paced: bool = False) -> float:
-    """Return the CPU microseconds per packet of the bare loop, the least of five runs."""
-    watched = [stream for stream in programme if stream.watched]
+    """Return the CPU microseconds per packet of the bare loop."""
     cost = packets = 0.0
-    for stream in watched:
-        pause = 1 / stream.frames if paced else 0.0
-        each = min(_floor(viewers, stream, 20 if paced else 40, pause) for _ in range(3 if paced else 5))
-        cost += each * stream.frames * stream.packets
-        packets += stream.frames * stream.packets
+    for stream in programme:
+        if stream.watched:
+            each = _floor(viewers, stream, 20 if paced else 40, 1 / stream.frames if paced else 0.0)
+            cost += each * stream.frames * stream.packets
+            packets += stream.frames * stream.packets
     return cost / packets
+
+
+async def measure(viewers: int, seconds: float, name: str) -> dict[str, Any]:
+    """Return the figures of turns of so many seconds, with a floor before each, as they are written down."""
+    programme = PROGRAMMES[name]
+    floors: list[float] = []
+    turns: list[Turn] = []
+    async with lecture(viewers, programme) as lesson:
+        for _ in range(_TURNS):
+            floors.append(floor(viewers, programme))
+            turns.append(await lesson.turn(seconds))
+    paced = min(floor(viewers, programme, paced=True) for _ in range(3))
+    costs = [turn.us_per_packet for turn in turns]
+    cost = statistics.median(costs)
+    delays = sorted(delay for turn in turns for delay in turn.delays)
+    counts = sum((turn.counts for turn in turns), Counter())
+    return {
+        "programme": name,
+        "viewers": viewers,
+        "packets": counts["sent"],
+        "us_per_packet": cost,
+        "floor": min(floors),
+        "ratio": cost / min(floors),
+        "target": TARGETS[name],
+        "turns": statistics.median(map(operator.truediv, costs, floors)),
+        "paced": cost / paced,
+        "p50_ms": delays[len(delays) // 2] * 1e3,
+        "p99_ms": delays[len(delays) * 99 // 100] * 1e3,
+        "kib_per_viewer": lesson.kib_per_viewer,
+        "late_ticks": counts["late_ticks"],
+        "ticks": counts["ticks"],
+    }
 
 
 def _floor(viewers: int, stream: Stream, bursts: int, pause: float) -> float:
@@ -414,36 +469,17 @@ def _own_cpu() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("viewers", nargs="*", type=int, default=[100, 300])
-    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--seconds", type=float, default=3.0)
     asked = parser.parse_args()
-    head = ("programme", "viewers", "packets", "us/packet", "floor", "ratio", "target", "paced")
-    tail = ("p50 ms", "p99 ms", "KiB/viewer", "late ticks", "of")
-    print("".join(f"{one:>11}" for one in (*head, *tail)))
     rows: list[dict[str, Any]] = []
-    for name, programme in PROGRAMMES.items():
+    for name in PROGRAMMES:
         for viewers in asked.viewers:
-            least = floor(viewers, programme)
-            found = asyncio.run(measure(viewers, asked.seconds, programme))
-            least = min(least, floor(viewers, programme))
-            paced = floor(viewers, programme, paced=True)
-            ratio = found.us_per_packet / least
-            figures = (ratio, TARGETS[name], found.us_per_packet / paced, found.p50_ms, found.p99_ms)
-            print(
-                f"{name:>11}{viewers:>11}{found.packets:>11.0f}{found.us_per_packet:>11.2f}{least:>11.2f}"
-                + "".join(f"{one:>11.2f}" for one in figures)
-                + f"{found.kib_per_viewer:>11.0f}{found.late_ticks:>11}{found.ticks:>11}",
-                flush=True,
-            )
-            rows.append(
-                {
-                    "programme": name,
-                    "viewers": viewers,
-                    **vars(found),
-                    "floor": least,
-                    "ratio": ratio,
-                    "paced_floor": paced,
-                }
-            )
+            row = asyncio.run(measure(viewers, asked.seconds, name))
+            if not rows:
+                print("".join(f"{one:>15}" for one in row))
+            shown = [f"{one:.2f}" if isinstance(one, float) else one for one in row.values()]
+            print("".join(f"{one:>15}" for one in shown), flush=True)
+            rows.append(row)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "forwarding.json").write_text(json.dumps(rows, indent=2) + "\n")
 

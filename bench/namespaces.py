@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+_HELD_BYTES = 5_000_000  # a thousand bursts of five packets
+
 
 class NoNamespaces(Exception):
     """None can be made here; the text says why."""
@@ -22,8 +24,8 @@ class Namespace:
 
 
 @contextmanager
-def two_hosts() -> Iterator[tuple[Namespace, Namespace]]:
-    """Raises NoNamespaces."""
+def two_hosts(*, mbit: int | None = None) -> Iterator[tuple[Namespace, Namespace]]:
+    """With `mbit`, the first host's card carries so many megabits a second. Raises NoNamespaces."""
     hosts = [Namespace(f"live{os.getpid()}{name}", f"10.213.7.{n}") for n, name in ((1, "a"), (2, "b"))]
     cards = [f"v{os.getpid()}{name}" for name in "ab"]
     made: list[str] = []
@@ -48,16 +50,29 @@ def two_hosts() -> Iterator[tuple[Namespace, Namespace]]:
             _ip("-n", host.name, "address", "add", f"{host.address}/24", "dev", card)
             for link in (card, "lo"):
                 _ip("-n", host.name, "link", "set", link, "up")
+        if mbit is not None:
+            _limit(hosts[0], cards[0], mbit)
         yield hosts[0], hosts[1]
     finally:
         for name in made:
             subprocess.run(["ip", "netns", "delete", name], check=False)  # noqa: S607 - as below
 
 
+def _limit(host: Namespace, card: str, mbit: int) -> None:
+    """Let a card carry so much, and hold what Linux lets one hold: a thousand bursts of datagrams."""
+    held = f"{_HELD_BYTES}b"
+    shape = ("root", "tbf", "rate", f"{mbit}mbit", "burst", "128kb", "limit", held)
+    _run("tc", "-n", host.name, "qdisc", "add", "dev", card, *shape)
+
+
 def _ip(*arguments: str) -> None:
+    _run("ip", *arguments)
+
+
+def _run(*command: str) -> None:
     try:
-        done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)  # noqa: S607 - where the system has it
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
-        raise NoNamespaces("there is no `ip` (Debian: apt-get install iproute2)") from error
+        raise NoNamespaces(f"there is no `{command[0]}` (Debian: apt-get install iproute2)") from error
     if done.returncode:
-        raise NoNamespaces(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
+        raise NoNamespaces(f"{' '.join(command)}: {done.stderr.strip()}")

@@ -1,9 +1,10 @@
 """Many datagrams of one socket in one system call: sendmmsg (Linux), by cffi and without a compiler."""
 
+import errno
 import socket
 import struct
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from cffi import FFI
 
@@ -36,6 +37,16 @@ def socket_name(address: Sequence[Any]) -> bytes:
     return struct.pack("=H", socket.AF_INET) + struct.pack("!H", port) + socket.inet_aton(host) + bytes(8)
 
 
+class Form(NamedTuple):
+    """How messages lie in a buffer: of `size` bytes, one every `pitch`. With `segment` the kernel cuts each
+    into datagrams of so many bytes, the last of which may be smaller.
+    """
+
+    size: int
+    pitch: int
+    segment: int
+
+
 class Datagrams:
     """Messages that lie side by side in somebody's buffer, which must outlive this."""
 
@@ -63,10 +74,9 @@ class Datagrams:
                 header.msg_control, header.msg_controllen = self._control, control_size
         return headers
 
-    def lay_out(self, count: int, size: int, pitch: int, segment: int = 0) -> None:
-        """Say where the messages are: so many, of `size` bytes each, one every `pitch` bytes. With `segment`
-        the kernel cuts each into datagrams of so many bytes, the last of which may be smaller.
-        """
+    def lay_out(self, count: int, form: Form) -> None:
+        """Say where the messages are, and how many."""
+        size, pitch, segment = form
         places = [part for n in range(count) for part in (self._buffer + n * pitch, size)]
         struct.pack_into(f"@{2 * count}Q", self._vector_view, 0, *places)
         self._chosen = self._segmented if segment else self._whole
@@ -75,14 +85,20 @@ class Datagrams:
                 self._control_view, 0, _CONTROL.size - 6, socket.IPPROTO_UDP, _UDP_SEGMENT, segment
             )
 
-    def send(self, names: Sequence[bytes], first: int = 0) -> int:
-        """Send messages from the `first` on, one to each name; return how many the socket did not take."""
+    def send(self, names: Sequence[bytes], first: int = 0) -> tuple[int, int]:
+        """Send messages from the `first` on, one to each name.
+
+        Returns how many of them are done with, fewer than all when the socket has no room for more now; and
+        how many of these it refused for good.
+        """
         count, size = len(names), self._name_size
         self._name_view[first * size : (first + count) * size] = b"".join(names)
         refused = at = 0
         while at < count:
             sent = _libc.sendmmsg(self._socket.fileno(), self._chosen + (first + at), count - at, 0)
-            if sent <= 0:  # the first of the rest is the one that is refused
-                refused, sent = refused + 1, 1
+            if sent <= 0:
+                if _ffi.errno == errno.EAGAIN:
+                    break
+                refused, sent = refused + 1, 1  # the first of the rest is the one that is refused
             at += sent
-        return refused
+        return at, refused

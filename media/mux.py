@@ -12,12 +12,13 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
+from media.datagrams import socket_name
 from media.ice import Path, local_ufrag_of
 from media.rtp import LONGEST, SHORTEST
 from media.sender import Sender
 
 _BATCH = 64
-_BUFFER_BYTES = 8 << 20
+_TAKES, _HOLDS = 8 << 20, 1 << 20  # bytes of its buffers: small ones tell when a card is behind
 _CHECKS_PER_SECOND = 100  # of strange addresses, for one transport
 
 
@@ -56,6 +57,7 @@ class Mux:
 
     def close(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.remove_reader(self._socket)
+        self.sender.close()
         self._socket.close()
 
     def register(self, ufrag: str, receiver: Receiver) -> None:
@@ -67,7 +69,10 @@ class Mux:
     def forget(self, receiver: Receiver) -> None:
         """Let go of every way to a transport that is closed."""
         self._by_ufrag = {key: one for key, one in self._by_ufrag.items() if one is not receiver}
-        self._by_path = {key: one for key, one in self._by_path.items() if one is not receiver}
+        theirs = [path for path, one in self._by_path.items() if one is receiver]
+        for path in theirs:
+            del self._by_path[path]
+        self.sender.forget({socket_name(path) for path in theirs if isinstance(path, tuple)})
 
     def forget_path(self, path: Path) -> None:
         self._by_path.pop(path, None)
@@ -79,10 +84,7 @@ class Mux:
             receiver.on_path_lost(path)
 
     def send(self, data: bytes, path: tuple[str, int]) -> None:
-        try:
-            self._socket.sendto(data, path)
-        except OSError:
-            self.sender.dropped += 1
+        self.sender.single(data, path)
 
     def _read(self) -> None:
         receive = self._socket.recvfrom
@@ -154,10 +156,10 @@ def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_DGRAM)
     sock.setblocking(False)
-    for option, forced in ((socket.SO_SNDBUF, 32), (socket.SO_RCVBUF, 33)):
-        sock.setsockopt(socket.SOL_SOCKET, option, _BUFFER_BYTES)
+    for option, forced, size in ((socket.SO_SNDBUF, 32, _HOLDS), (socket.SO_RCVBUF, 33, _TAKES)):
+        sock.setsockopt(socket.SOL_SOCKET, option, size)
         with contextlib.suppress(OSError):  # SO_*BUFFORCE needs a capability
-            sock.setsockopt(socket.SOL_SOCKET, forced, _BUFFER_BYTES)
+            sock.setsockopt(socket.SOL_SOCKET, forced, size)
     try:
         sock.bind((host, port))
     except OSError:

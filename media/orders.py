@@ -352,6 +352,7 @@ class Orders:
             "pipe_dropped": self._spill.dropped,
             "sent": sender.sent,
             "send_dropped": sender.dropped,
+            "send_waited": sender.waited,
             "asked_again": mux.asked_again,
             "sent_again": mux.sent_again,
             "dropped": dict(mux.dropped),

@@ -54,6 +54,7 @@ class Room:
         self._speaking: list[str] = []
         self._heard_at = 0.0
         self._programme = Programme()
+        self._publishing: dict[PublishTransport, None] = {}
         self._probed: dict[SubscribeTransport, None] = {}
         self.empty_since = time.monotonic()
         self._told: list[dict[str, Any]] = []
@@ -242,6 +243,7 @@ class Room:
         state, staff = self._state_of(participant), participant.staff
         transport = PublishTransport(self._wiring, state, participant.id, staff=staff)
         transport.id = next(_ids)
+        self._publishing[transport] = None
         return transport
 
     def _claim(self, participant: Participant, source: str) -> Stand:
@@ -343,6 +345,7 @@ class Room:
 
     def _closed(self, participant: Participant, transport: Transport) -> None:
         if isinstance(transport, PublishTransport):
+            self._publishing.pop(transport, None)
             for mid in list(transport.producers):
                 transport.remove(mid)
         if participant.publish is transport:
@@ -438,9 +441,8 @@ class Room:
 
     def tick_fast(self, now: float) -> None:
         """Every 20 ms: ask again for what is missing, go on with probes."""
-        for participant in self.participants.values():
-            for publisher in participant.publishers():
-                publisher.tick_fast(now)
+        for publisher in self._publishing:
+            publisher.tick_fast(now)
         for watcher in list(self._probed):
             if not watcher.probe(now):
                 del self._probed[watcher]

@@ -9,12 +9,14 @@ viewer gets into datagrams, which all have one size but the last. Measured by be
 import socket
 import struct
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from itertools import chain, groupby, repeat
 from typing import Protocol
 
 from pylibsrtp._binding import ffi, lib
 
-from media.datagrams import MOST, Datagrams
+from media.backlog import Backlog, Batch
+from media.datagrams import MOST, Datagrams, Form, socket_name
 from media.draft import Draft, Layout, Shift
 from media.srtp import Context
 
@@ -39,9 +41,10 @@ class Audience(Protocol):
 
 
 class Sender:
-    """Sends through one UDP socket. `dropped` counts what the socket did not take."""
+    """Sends through one UDP socket, as fast as it takes. Closed by the mux."""
 
     def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
         self._buffer = ffi.new("unsigned char[]", _BATCH)
         self._view = memoryview(ffi.buffer(self._buffer))
         most = MOST * _MOST_SEGMENTS
@@ -51,13 +54,47 @@ class Sender:
         self._counts = [self._lengths + n for n in range(most)]
         where = int(ffi.cast("uintptr_t", self._buffer))
         self._many, self._one = Datagrams(sock, where), Datagrams(sock, where)
+        self._backlog = Backlog(sock, _BATCH)
         self.sent = 0
-        self.dropped = 0
+        self._refused = 0
 
-    def burst(self, drafts: Sequence[Draft], audiences: Sequence[Audience]) -> None:
-        """Lay out packets for every audience, protect them and send them, in order."""
+    @property
+    def dropped(self) -> int:
+        """Return how many packets the socket did not take."""
+        return self._refused + self._backlog.dropped
+
+    @property
+    def waited(self) -> int:
+        """Return how many packets had to wait for the socket."""
+        return self._backlog.waited
+
+    def close(self) -> None:
+        self._backlog.close()
+
+    def forget(self, names: AbstractSet[bytes]) -> None:
+        """Send nothing more to these sockets of what waits."""
+        self._backlog.forget(names)
+
+    def single(self, data: bytes, path: tuple[str, int]) -> None:
+        """Send one datagram, whatever it is."""
+        try:
+            self._socket.sendto(data, path)
+        except BlockingIOError:
+            form = Form(len(data), len(data), 0)
+            self._backlog.put(Batch([socket_name(path)], data, form, 1), pictures=False)
+        except OSError:  # an ICMP error of an earlier send, or no way to there
+            self._refused += 1
+
+    def burst(
+        self, drafts: Sequence[Draft], audiences: Sequence[Audience], *, pictures: bool = False
+    ) -> None:
+        """Lay out packets for every audience, protect them and send them, in order; `pictures` let sound go
+        first where not all can leave at once.
+        """
         if not audiences:
             return
+        if self._backlog.holds(pictures=pictures):
+            self._backlog.drain()  # while one burst follows on another the loop does not come to it
         targets = [target for audience in audiences for target in audience.targets]
         first = 0
         for sizes in runs([draft.size for draft in drafts]):
@@ -65,72 +102,90 @@ class Sender:
             parts: list[bytes] = []
             for audience in audiences:
                 parts += [layout.part(audience.shift, audience.types)] * len(audience.targets)
-            self._run(sizes, parts, targets)
+            self._send(_Run(sizes, pictures=pictures), parts, targets)
             first += len(sizes)
 
-    def _run(self, sizes: Sequence[int], parts: Sequence[bytes], targets: Sequence[Target]) -> None:
-        """Send each target its part: packets of these sizes, with room behind each for a tag."""
-        count, stride = len(sizes), sizes[0] + _TAG
-        length = sum(sizes) + count * _TAG
-        pitch = length + -length % _ALIGNED
-        most = min(len(targets), MOST, _BATCH // pitch)
-        form = struct.Struct(f"{count}i")
-        sealed = form.pack(*[size + _TAG for size in sizes])
-        all_plain, all_sealed = memoryview(form.pack(*sizes) * most), memoryview(sealed * most)
-        offsets = [k * pitch for k in range(most)]
-        places = [self._buffer + at + n * stride for at in offsets for n in range(count)]
+    def _send(self, run: "_Run", parts: Sequence[bytes], targets: Sequence[Target]) -> None:
+        """Send each target its part: the run's packets, with room behind each for a tag."""
+        form, count = run.form, len(run.sizes)
+        most = min(len(targets), MOST, _BATCH // form.pitch)
+        all_plain, all_sealed = memoryview(run.plain * most), memoryview(run.sealed * most)
+        offsets = [k * form.pitch for k in range(most)]
+        places = [self._buffer + at + n * run.stride for at in offsets for n in range(count)]
         protect, counts, view = lib.srtp_protect, self._counts, self._view
-        self._many.lay_out(most, length, pitch, stride if count > 1 else 0)
+        self._many.lay_out(most, form)
         for first in range(0, len(targets), most):
             batch = targets[first : first + most]
-            written = self._sizes[: len(batch) * len(sealed)]
+            written = self._sizes[: len(batch) * len(run.sealed)]
             written[:] = all_plain[: len(written)]
             for at, part in zip(offsets, parts[first : first + most], strict=False):
-                view[at : at + length] = part
+                view[at : at + form.size] = part
             contexts = chain.from_iterable([repeat(context, count) for context, _ in batch])
             failures = list(map(protect, contexts, places, counts))
             if any(failures) or written != all_sealed[: len(written)]:
-                self._apart(sizes, sealed, parts[first : first + most], batch, failures)
+                self._apart(run, parts[first : first + most], batch, failures)
             else:
-                self.dropped += count * self._many.send([name for _, name in batch])
+                self._leave(run, self._many, [name for _, name in batch])
         self.sent += count * len(targets)
 
     def _apart(
-        self,
-        sizes: Sequence[int],
-        sealed: bytes,
-        parts: Sequence[bytes],
-        batch: Sequence[Target],
-        failures: Sequence[int],
+        self, run: "_Run", parts: Sequence[bytes], batch: Sequence[Target], failures: Sequence[int]
     ) -> None:
         """Send a batch to viewers of whom some have a cipher with a shorter tag than the layout has room for,
         or for whom a packet is too old to be protected: they get theirs one by one, without that.
         """
-        count, odd = len(sizes), []
+        count, odd = len(run.sizes), []
 
         def is_whole(k: int) -> bool:
-            written = self._sizes[k * len(sealed) : (k + 1) * len(sealed)]
-            return bool(written == sealed) and not any(failures[k * count : (k + 1) * count])
+            written = self._sizes[k * len(run.sealed) : (k + 1) * len(run.sealed)]
+            return bool(written == run.sealed) and not any(failures[k * count : (k + 1) * count])
 
         for whole, group in groupby(range(len(batch)), is_whole):
             places = list(group)
             if whole:
-                names = [batch[k][1] for k in places]
-                self.dropped += count * self._many.send(names, places[0])
+                self._leave(run, self._many, [batch[k][1] for k in places], places[0])
             else:
                 odd += [(parts[k], batch[k]) for k in places]
         # They were protected once into the wrong places; libsrtp lets a number be sent again.
         for part, (context, name) in odd:
-            for n, size in enumerate(sizes):
-                at = n * (sizes[0] + _TAG)
-                self._alone(part[at : at + size], context, name)
+            for n, size in enumerate(run.sizes):
+                at = n * run.stride
+                self._alone(part[at : at + size], context, name, pictures=run.pictures)
 
-    def _alone(self, packet: bytes, context: Context, name: bytes) -> None:
+    def _alone(self, packet: bytes, context: Context, name: bytes, *, pictures: bool) -> None:
         self._view[: len(packet)] = packet
         self._lengths[0] = len(packet)
         if not lib.srtp_protect(context, self._buffer, self._lengths):
-            self._one.lay_out(1, self._lengths[0], 0)
-            self.dropped += self._one.send([name])
+            run = _Run([self._lengths[0] - _TAG], pictures=pictures)
+            self._one.lay_out(1, run.form)
+            self._leave(run, self._one, [name])
+
+    def _leave(self, run: "_Run", by: Datagrams, names: Sequence[bytes], first: int = 0) -> None:
+        """Send what lies in the buffer from the `first` message on, or let it wait."""
+        done = refused = 0
+        if not self._backlog.holds(pictures=run.pictures):
+            done, refused = by.send(names, first)
+            self._refused += refused * len(run.sizes)
+        if done < len(names):
+            pitch = run.form.pitch
+            data = bytes(self._view[(first + done) * pitch : (first + len(names)) * pitch])
+            batch = Batch(names[done:], data, run.form, len(run.sizes))
+            self._backlog.put(batch, pictures=run.pictures)
+
+
+class _Run:
+    """Packets of these sizes, as they lie in the buffer for one viewer after another."""
+
+    def __init__(self, sizes: Sequence[int], *, pictures: bool) -> None:
+        count = len(sizes)
+        self.sizes = sizes
+        self.pictures = pictures
+        self.stride = sizes[0] + _TAG
+        length = sum(sizes) + count * _TAG
+        self.form = Form(length, length + -length % _ALIGNED, self.stride if count > 1 else 0)
+        ints = struct.Struct(f"{count}i")
+        self.plain = ints.pack(*sizes)  # before they are protected, and after
+        self.sealed = ints.pack(*[size + _TAG for size in sizes])
 
 
 def runs(lengths: Sequence[int]) -> list[list[int]]:

@@ -15,6 +15,7 @@ from media import vp8
 from media.draft import NONE, Draft, Entry, Shift, packet
 from media.formats import FORMATS, VP8
 from media.layer import Layer
+from media.nack import MOST_MISSING
 from media.red import PAYLOAD_TYPE as RED
 from media.rtp import send_time
 from media.sender import Sender, Target
@@ -22,7 +23,6 @@ from media.sender import Sender, Target
 _RING = 512
 _WINDOW = 1024  # numbers that SRTP takes late, on the way in and out
 _LONGEST_BURST = 16
-_LONGEST_GAP = 200  # packets that may be missing in a row before the numbers are joined up
 _BURST_SECONDS = 0.002  # how long a frame's first packet may wait for its last
 _CATCH_UP_STEP = 90  # between two frames of the past that come at once: a millisecond of a picture's clock
 _FRAMES_PER_SECOND = {"audio": 50, "video": 30}
@@ -178,7 +178,7 @@ class Strand:
     ) -> None:
         """Give one packet of the layer to every viewer."""
         out = (sequence + self._add_sequence) & 0xFFFF
-        if _LONGEST_GAP < (out - self._last_sequence) & 0xFFFF < 0x8000:
+        if MOST_MISSING < (out - self._last_sequence) & 0xFFFF < 0x8000:
             # A viewer who misses a few such leaps counts SRTP's roll-overs wrongly for good.
             self._resync = True
         if self._resync:
@@ -259,7 +259,7 @@ class Strand:
                     for watcher in audience.others:
                         for one in packets:
                             watcher.send_rtp(one)
-            self._sender.burst(drafts, [one for one in audiences if one.targets])
+            self._sender.burst(drafts, [one for one in audiences if one.targets], pictures=self._video)
 
     def _packet(self, entry: Entry, shift: Shift) -> bytes:
         """Lay a packet out once more, with whatever it carries, under our payload types."""

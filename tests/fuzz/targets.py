@@ -167,7 +167,7 @@ def sealed_message(data: bytes) -> None:
 
 
 class _Burst:
-    def burst(self, drafts: list[Draft], audiences: list[Audience]) -> None:
+    def burst(self, drafts: list[Draft], audiences: list[Audience], *, pictures: bool) -> None:
         for audience in audiences:
             for draft in drafts:
                 assert len(laid_out(draft, audience.shift, audience.types)) == draft.size

@@ -35,10 +35,10 @@ def _lose(b: Bench) -> dict[str, int]:
             return None
         return take(data, path, address)
 
-    def leaving(names: Sequence[bytes], first: int = 0) -> int:
+    def leaving(names: Sequence[bytes], first: int = 0) -> tuple[int, int]:
         if chance.random() < LOSS:
             lost["out"] += 1
-            return 0
+            return len(names), 0
         return send(names, first)
 
     mux.datagram = came  # type: ignore[method-assign]

@@ -245,6 +245,18 @@ def test_what_is_told_of_arrivals_is_what_arrived(steps: list[tuple[int, float, 
     assert all(abs(told[n] - at) < 0.001 for n, at in came.items())
 
 
+def test_a_count_that_leaps_about_is_told_of_in_a_few_reports_and_then_forgotten() -> None:
+    arrivals = Arrivals()
+    for n in range(200):
+        arrivals.note(n * 399 & 0xFFFF, 5000.0 + n / 1000)
+    reports = arrivals.feedback(7)
+    assert 0 < len(reports) < 6
+    assert arrivals.feedback(7) == []
+    arrivals.note(200 * 399 & 0xFFFF, 5001.0)
+    (report,) = arrivals.feedback(7)
+    assert list(_told(report)) == [200 * 399 & 0xFFFF]
+
+
 # Numbers
 
 
@@ -295,7 +307,7 @@ def _camera() -> tuple[Slot, list[_Source]]:
 
 
 class _Nobody:
-    def burst(self, _drafts: object, _audiences: object) -> None: ...
+    def burst(self, _drafts: object, _audiences: object, *, pictures: bool) -> None: ...
 
 
 @pytest.mark.parametrize("order", [(1, 2, 0, 2, 1), (0, 2), (2, 0, 1)])

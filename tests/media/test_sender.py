@@ -4,78 +4,19 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import pytest
-from pylibsrtp import Error, Policy, Session
+from pylibsrtp import Error
 
 from media import vp8
 from media.datagrams import MOST, socket_name
 from media.draft import NONE, Draft, Shift
-from media.formats import OPUS, VP8
+from media.formats import VP8
 from media.rtp import HEADER
-from media.sender import Sender, Target
-
-GCM, CM = Policy.SRTP_PROFILE_AEAD_AES_128_GCM, Policy.SRTP_PROFILE_AES128_CM_SHA1_80
-
-
-class Viewer:
-    """One end that reads what it is sent."""
-
-    def __init__(self, family: socket.AddressFamily, profile: int = GCM) -> None:
-        self.socket = socket.socket(family, socket.SOCK_DGRAM)
-        self.socket.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
-        self.socket.setblocking(False)
-        self.name = socket_name(self.socket.getsockname())
-        key = os.urandom(28 if profile == GCM else 30)
-        self._out, self._in = (
-            Session(_policy(profile, key, kind))
-            for kind in (Policy.SSRC_ANY_OUTBOUND, Policy.SSRC_ANY_INBOUND)
-        )
-        self.target: Target = self._out._srtp[0], self.name
-
-    def read(self) -> list[bytes]:
-        """Return the plain packets that came."""
-        found = []
-        while True:
-            try:
-                found.append(self._in.unprotect(self.socket.recv(2048)))
-            except BlockingIOError:
-                return found
-
+from media.sender import Sender
+from tests.media.viewers import CM, GCM, Some, Viewer, drafts, inside, payloads
 
 Make = Callable[[Iterable[int]], list[Viewer]]
-
-
-def _policy(profile: int, key: bytes, kind: int) -> Policy:
-    policy = Policy(key=key, ssrc_type=kind, srtp_profile=profile)
-    policy.allow_repeat_tx = True
-    return policy
-
-
-@dataclass
-class Some:
-    """An audience."""
-
-    targets: Sequence[Target]
-    shift: Shift = NONE
-    types: bytes | None = None
-
-
-def drafts(first: int, sizes: Sequence[int]) -> list[Draft]:
-    """Make packets with so much in them."""
-    return [
-        Draft((OPUS.payload_type, first + n & 0xFFFF, 1, os.urandom(size)), 7) for n, size in enumerate(sizes)
-    ]
-
-
-def inside(burst: Sequence[Draft]) -> list[bytes]:
-    return [draft.tail for draft in burst]
-
-
-def payloads(found: Sequence[bytes]) -> list[bytes]:
-    """Return payloads without the padding that made packets equally long."""
-    return [one[12 : len(one) - one[-1]] if one[0] & 0x20 else one[12:] for one in found]
 
 
 @pytest.fixture(params=[socket.AF_INET, socket.AF_INET6])

@@ -28,7 +28,7 @@ class Kept:
     def __init__(self) -> None:
         self.packets: list[bytes] = []
 
-    def burst(self, drafts: list[Draft], audiences: list[Audience]) -> None:
+    def burst(self, drafts: list[Draft], audiences: list[Audience], *, pictures: bool) -> None:
         self.packets += [packet(draft, one.shift) for one in audiences for draft in drafts]
 
 
