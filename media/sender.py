@@ -25,6 +25,7 @@ _CAPACITY = 63_000  # bytes of a burst, which must fit a UDP length
 _BATCH = 1 << 18  # bytes encrypted before they are sent: what a cache holds
 _ALIGNED = 64  # bytes to which each viewer's part of a batch is aligned
 _TAG = 16  # AES-GCM's tag; AES-CM's is shorter
+_ROOM = bytes(_TAG)
 _SLACK = 64  # packets within so many bytes are worth padding to one size
 
 Target = tuple[Context, bytes]  # the viewer's SRTP context and socket name
@@ -85,6 +86,11 @@ class Sender:
         except OSError:  # an ICMP error of an earlier send, or no way to there
             self._refused += 1
 
+    def alike(self, packets: Sequence[bytes], target: Target) -> None:
+        """Protect packets of one size, which are no part of what is shown, and send them to one viewer."""
+        run = _Run([len(packets[0])] * len(packets), pictures=True)
+        self._send(run, [b"".join([packet + _ROOM for packet in packets])], [target])
+
     def burst(
         self, drafts: Sequence[Draft], audiences: Sequence[Audience], *, pictures: bool = False
     ) -> None:
@@ -104,6 +110,7 @@ class Sender:
                 parts += [layout.part(audience.shift, audience.types)] * len(audience.targets)
             self._send(_Run(sizes, pictures=pictures), parts, targets)
             first += len(sizes)
+        self.sent += len(drafts) * len(targets)
 
     def _send(self, run: "_Run", parts: Sequence[bytes], targets: Sequence[Target]) -> None:
         """Send each target its part: the run's packets, with room behind each for a tag."""
@@ -126,7 +133,6 @@ class Sender:
                 self._apart(run, parts[first : first + most], batch, failures)
             else:
                 self._leave(run, self._many, [name for _, name in batch])
-        self.sent += count * len(targets)
 
     def _apart(
         self, run: "_Run", parts: Sequence[bytes], batch: Sequence[Target], failures: Sequence[int]

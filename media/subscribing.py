@@ -9,10 +9,11 @@ from media import rtcp
 from media.allocation import Allocation, Demand, allocate
 from media.bandwidth import Bandwidth
 from media.downlink import Downlink
-from media.formats import H264, OPUS, RTX_OF, VP8
+from media.formats import H264, OPUS, VP8
 from media.programme import Picture, Programme
 from media.red import PAYLOAD_TYPE as RED
-from media.rtp import HEADER_SIZE, SEND_TIME, SEND_TIME_SIZE, URI_SEND_TIME, counted
+from media.retransmission import Probe, Retransmissions
+from media.rtp import SEND_TIME, URI_SEND_TIME, counted
 from media.sdp import Description, write
 from media.sender import Target
 from media.slot import Place, Slot
@@ -31,8 +32,6 @@ _PATIENCE, _LONG_PATIENCE = (
 _WITH_OLDER = 2.0  # times the sound a link must carry, for older frames to be sent with it
 _AMPLE = 1.1
 _ENOUGH = 0.8  # of the height it is shown at
-_MOST_PROBES = 12  # packets in 20 ms
-_LONGEST_PAUSE = 0.1  # seconds of a probe that are made up for
 _YOUNG = 5  # seconds for which clocks are told each second, and then every other
 
 
@@ -71,15 +70,14 @@ class SubscribeTransport(Transport):
         self._told: dict[str, Any] = {}
         self._settled: object = None  # the programme's shape for which all is decided
         self._version = 0
-        self._rtx_sequence = dict.fromkeys((slot.place.rtx_ssrc for slot in slots), 0x0FFF)
+        self._retransmissions = Retransmissions(slots)
+        self._probe = Probe(self._retransmissions, self._send_alike)
         self._nacked = 0
         self._resent = 0  # bytes in this second
         self._keyframes = 0
         self._lost: list[float] = []  # of pictures, as reported in this second
         self._lost_sound: list[float] = []
         self._sees = False  # some picture is sent to them
-        self._probed_at: float | None = None
-        self._probed_from: dict[int, int | None] = {}  # the last numbers before it
         self._ticks = 0
 
     def offer(self, *, restart: bool) -> str:
@@ -136,8 +134,7 @@ class SubscribeTransport(Transport):
         link.on_sent(sound + found.rate)
         link.tick(now, found.step + sound if found.step is not None else None)
         if link.is_probing:
-            if self._probed_at is None:
-                self._probed_from = {ssrc: view.last for ssrc, view in self._views.items()}
+            self._probe.begin(self._views)
             self._on_probe(self)
         hurry = link.is_overloaded(now)
         carries_more = link.budget > _WITH_OLDER * sound
@@ -309,7 +306,7 @@ class SubscribeTransport(Transport):
             if self._nacked > _NACKED_PER_SECOND:
                 return
             packet = view.again(sequence)
-            again = self._wrap(view, packet, sequence) if packet is not None else None
+            again = self._retransmissions.wrap(view, packet) if packet is not None else None
             if again is not None and self._resent < self._may_resend(now):
                 self._resent += len(again)
                 self._wiring.mux.sent_again += 1
@@ -320,12 +317,11 @@ class SubscribeTransport(Transport):
         link, ssrc = self.bandwidth, nack.media_ssrc
         if not link.is_probing and not link.on_trial(now):
             return
-        since = self._probed_from.get(ssrc) if link.is_probing else None
         link.on_nack(
             [
                 (ssrc, one)
                 for one in nack.sequences
-                if view.is_of_now(one) and (since is None or 0 < (one - since) & 0xFFFF < 0x8000)
+                if view.is_of_now(one) and (not link.is_probing or self._probe.covers(ssrc, one))
             ],
             now,
         )
@@ -338,31 +334,6 @@ class SubscribeTransport(Transport):
         if link.is_full(now):
             return _RESENT_FULL * link.budget / 8
         return max(_RESENT_LEAST, _RESENT * link.budget / 8)
-
-    def _wrap(self, view: View, packet: bytes, sequence: int) -> bytes | None:
-        """Return the retransmission (RFC 4588): an own stream, the first number in front; None for who takes
-        none such. With another time of sending, or without padding, the packet itself would be encrypted a
-        second time under one nonce, which tells AES-GCM's key for signatures.
-        """
-        place = view.slot.place
-        again = RTX_OF[packet[1] & 0x7F] or 0
-        if view.types is not None:
-            again = view.types[again]
-            if again & 0x80:
-                return None
-        rtx = (self._rtx_sequence[place.rtx_ssrc] + 1) & 0xFFFF
-        self._rtx_sequence[place.rtx_ssrc] = rtx
-        head = HEADER_SIZE + SEND_TIME_SIZE
-        return (
-            packet[:1]
-            + bytes((packet[1] & 0x80 | again,))
-            + rtx.to_bytes(2, "big")
-            + packet[4:8]
-            + place.rtx_ssrc.to_bytes(4, "big")
-            + packet[HEADER_SIZE:head]
-            + sequence.to_bytes(2, "big")
-            + packet[head:]
-        )
 
     # Time
 
@@ -399,26 +370,24 @@ class SubscribeTransport(Transport):
             self.send_rtcp(reports)
 
     def probe(self, now: float) -> bool:
-        """Every 20 ms: send a probe's part, of packets the viewer was sent before; say whether it goes on."""
+        """Every 20 ms: send a probe's part; say whether it goes on."""
         rate = self.bandwidth.probe_rate(now)
         if not rate or not self.connected:
-            self._probed_at = None
+            self._probe.end()
             return False
-        elapsed = now - self._probed_at if self._probed_at is not None else 0.0
-        self._probed_at = now
-        owed = max(0.0, rate - self.bandwidth.sent) / 8 * min(elapsed, _LONGEST_PAUSE)
         pictures = (self._views.get(one.slot.place.ssrc) for one in self._programme.pictures)
-        view = next((one for one in pictures if one is not None and one.strand is not None), None)
-        for n in range(_MOST_PROBES):
-            packet = view.recent(n) if view is not None and owed > 0 else None
-            if view is None or packet is None:
-                break
-            again = self._wrap(view, packet, packet[2] << 8 | packet[3])
-            if again is None:
-                break
-            owed -= len(again)
-            self.send_rtp(again)
+        watched = (one for one in pictures if one is not None and one.strand is not None)
+        self._probe.fill(rate - self.bandwidth.sent, watched, now)
         return True
+
+    def _send_alike(self, packets: Sequence[bytes]) -> None:
+        """Send packets of one size."""
+        target = self.target()
+        if target is not None:
+            self._wiring.mux.sender.alike(packets, target)
+        else:
+            for packet in packets:
+                self.send_rtp(packet)
 
 
 def _lines(place: Place, local: Sequence[str]) -> list[str]:
