@@ -271,13 +271,13 @@ BENCHES = {"loss": loss, "slow": slow, "thin": thin, "join": join}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("which", nargs="*", choices=[*BENCHES, []], default=list(BENCHES))
+    parser.add_argument("which", nargs="*", choices=[*BENCHES, []], default=[])
     parser.add_argument("--seconds", type=float, default=60.0)
     asked = parser.parse_args()
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / "links.json"
     rows = json.loads(path.read_text()) if path.exists() else {}
-    for name in asked.which:
+    for name in asked.which or BENCHES:
         print(name)
         rows[name] = asyncio.run(BENCHES[name](asked.seconds))
         for figure, value in rows[name].items():

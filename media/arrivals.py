@@ -30,7 +30,7 @@ class Arrivals:
         if self._next is None:
             self._next = self._newest = sequence
         unwrapped = self._newest + ((sequence - self._newest + 0x8000) & 0xFFFF) - 0x8000
-        if unwrapped >= self._next:
+        if unwrapped >= self._next and len(self._at) < _MOST * _MOST_REPORTS:
             self._at[unwrapped] = now
         self._newest = max(self._newest, unwrapped)
 

@@ -150,6 +150,11 @@ class Bandwidth:
             lost = fraction if fraction > _LOSS_HEAVY else self.loss / 2
             self._suffered(sending * (1 - lost), now)
 
+    def give_up_probe(self, now: float) -> None:
+        """It could not be sent, and says nothing of the link."""
+        self._probe = None
+        self._next_probe = now + self._patience
+
     def _suffered(self, carried: float, now: float) -> None:
         """It was too much; a probe that was is forgotten, and the next is longer in coming."""
         if self._probe is not None:

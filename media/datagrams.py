@@ -37,6 +37,11 @@ def socket_name(address: Sequence[Any]) -> bytes:
     return struct.pack("=H", socket.AF_INET) + struct.pack("!H", port) + socket.inet_aton(host) + bytes(8)
 
 
+def address_of(buffer: bytearray) -> int:
+    """Return where a buffer is, which must not be resized from then on."""
+    return int(_ffi.cast("uintptr_t", _ffi.from_buffer(buffer)))
+
+
 class Form(NamedTuple):
     """How messages lie in a buffer: of `size` bytes, one every `pitch`. With `segment` the kernel cuts each
     into datagrams of so many bytes, the last of which may be smaller.

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
-from media.datagrams import socket_name
 from media.ice import Path, local_ufrag_of
 from media.rtp import LONGEST, SHORTEST
 from media.sender import Sender
@@ -69,10 +68,7 @@ class Mux:
     def forget(self, receiver: Receiver) -> None:
         """Let go of every way to a transport that is closed."""
         self._by_ufrag = {key: one for key, one in self._by_ufrag.items() if one is not receiver}
-        theirs = [path for path, one in self._by_path.items() if one is receiver]
-        for path in theirs:
-            del self._by_path[path]
-        self.sender.forget({socket_name(path) for path in theirs if isinstance(path, tuple)})
+        self._by_path = {key: one for key, one in self._by_path.items() if one is not receiver}
 
     def forget_path(self, path: Path) -> None:
         self._by_path.pop(path, None)
@@ -82,9 +78,6 @@ class Mux:
         receiver = self._by_path.pop(path, None)
         if receiver is not None:
             receiver.on_path_lost(path)
-
-    def send(self, data: bytes, path: tuple[str, int]) -> None:
-        self.sender.single(data, path)
 
     def _read(self) -> None:
         receive = self._socket.recvfrom
@@ -97,7 +90,7 @@ class Mux:
                 continue
             reply = self.datagram(data, path, path)
             if reply is not None:
-                self.send(reply, path)
+                self.sender.single(reply, path)
 
     def datagram(self, data: bytes, path: Path, address: tuple[str, int]) -> bytes | None:
         """Sort one datagram or TCP frame by its first byte (RFC 7983); return what to answer."""

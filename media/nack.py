@@ -27,12 +27,13 @@ class MissingPackets:
             return False
         if ahead >= 0x8000:
             return self._missing.pop(sequence, None) is not None
-        for step in range(1, min(ahead, MOST_MISSING + 1)):
-            self._missing[(self._highest + step) & 0xFFFF] = (now + _PATIENCE, 0)
-        self._highest = sequence
-        if ahead > MOST_MISSING or len(self._missing) > MOST_MISSING:
+        if len(self._missing) + ahead > MOST_MISSING:
             self._missing.clear()
             self.given_up = True
+        else:
+            for step in range(1, ahead):
+                self._missing[(self._highest + step) & 0xFFFF] = (now + _PATIENCE, 0)
+        self._highest = sequence
         return True
 
     def due(self, now: float, round_trip: float = 0.0) -> list[int]:

@@ -252,6 +252,8 @@ class PublishTransport(Transport):
         producer.close()
 
     def on_rtp(self, data: bytes) -> None:
+        if not self.producers:
+            return
         ssrc = data[8:12]
         layer = self._by_ssrc.get(ssrc) or self._rtx.get(ssrc)
         if layer is None and not (URI_MID in self._extensions and self._has_room()):
@@ -272,13 +274,13 @@ class PublishTransport(Transport):
         """Give a decrypted packet to its layer."""
         now = time.monotonic()
         found = extensions(view, size)
-        counted = found.get(self._extensions.get(URI_TRANSPORT_SEQUENCE, 0), b"")
-        if len(counted) == 2:
-            self._arrivals.note(counted[0] << 8 | counted[1], now)
         if layer is None:  # authentic, and of an SSRC the offer did not name
             layer = self._bind_by_name(found, view[1] & 0x7F, ssrc)
             if layer is None:
                 return
+        counted = found.get(self._extensions.get(URI_TRANSPORT_SEQUENCE, 0), b"")
+        if len(counted) == 2:
+            self._arrivals.note(counted[0] << 8 | counted[1], now)
         _, second, sequence, timestamp, _ = HEADER.unpack_from(view)
         begin, end = payload_bounds(view, size)
         payload = bytes(view[begin:end])

@@ -9,7 +9,6 @@ viewer gets into datagrams, which all have one size but the last. Measured by be
 import socket
 import struct
 from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
 from itertools import chain, groupby, repeat
 from typing import Protocol
 
@@ -18,7 +17,7 @@ from pylibsrtp._binding import ffi, lib
 from media.backlog import Backlog, Batch
 from media.datagrams import MOST, Datagrams, Form, socket_name
 from media.draft import Draft, Layout, Shift
-from media.srtp import Context
+from media.srtp import Context, Target
 
 _MOST_SEGMENTS = 40
 _CAPACITY = 63_000  # bytes of a burst, which must fit a UDP length
@@ -27,8 +26,6 @@ _ALIGNED = 64  # bytes to which each viewer's part of a batch is aligned
 _TAG = 16  # AES-GCM's tag; AES-CM's is shorter
 _ROOM = bytes(_TAG)
 _SLACK = 64  # packets within so many bytes are worth padding to one size
-
-Target = tuple[Context, bytes]  # the viewer's SRTP context and socket name
 
 
 class Audience(Protocol):
@@ -72,30 +69,47 @@ class Sender:
     def close(self) -> None:
         self._backlog.close()
 
-    def forget(self, names: AbstractSet[bytes]) -> None:
-        """Send nothing more to these sockets of what waits."""
-        self._backlog.forget(names)
+    def forget(self, one: object) -> None:
+        """Send nothing that waits to whose context this is, or of whom."""
+        self._backlog.forget(one)
 
-    def single(self, data: bytes, path: tuple[str, int]) -> None:
-        """Send one datagram, whatever it is."""
-        try:
-            self._socket.sendto(data, path)
-        except BlockingIOError:
-            form = Form(len(data), len(data), 0)
-            self._backlog.put(Batch([socket_name(path)], data, form, 1), pictures=False)
-        except OSError:  # an ICMP error of an earlier send, or no way to there
-            self._refused += 1
+    def single(self, data: bytes, path: tuple[str, int], context: Context | None = None) -> None:
+        """Send one datagram; the `context` it was protected with, if it is media: other things go first."""
+        media = context is not None
+        if not self._backlog.holds(pictures=media):
+            try:
+                self._socket.sendto(data, path)
+            except BlockingIOError:
+                pass
+            except OSError:  # an ICMP error of an earlier send, or no way to there
+                self._refused += 1
+                return
+            else:
+                return
+        form = Form(len(data), len(data), 0)
+        self._backlog.put(Batch([(context, socket_name(path))], data, form, 1), pictures=media)
 
-    def alike(self, packets: Sequence[bytes], target: Target) -> None:
-        """Protect packets of one size, which are no part of what is shown, and send them to one viewer."""
-        run = _Run([len(packets[0])] * len(packets), pictures=True)
+    def alike(self, packets: Sequence[bytes], target: Target) -> bool:
+        """Protect packets of one size, which are no part of what is shown, and send them to one viewer; say
+        whether there was room for them.
+        """
+        if self._backlog.holds(pictures=True):
+            return False
+        before = self._refused
+        run = _Run([len(packets[0])] * len(packets), waits=False)
         self._send(run, [b"".join([packet + _ROOM for packet in packets])], [target])
+        return self._refused == before
 
     def burst(
-        self, drafts: Sequence[Draft], audiences: Sequence[Audience], *, pictures: bool = False
+        self,
+        drafts: Sequence[Draft],
+        audiences: Sequence[Audience],
+        *,
+        pictures: bool = False,
+        of: object = None,
     ) -> None:
-        """Lay out packets for every audience, protect them and send them, in order; `pictures` let sound go
-        first where not all can leave at once.
+        """Lay out packets for every audience, protect them and send them, in order. Where not all can leave
+        at once, `pictures` let sound go first, and `forget` takes back what is `of` whom.
         """
         if not audiences:
             return
@@ -108,7 +122,7 @@ class Sender:
             parts: list[bytes] = []
             for audience in audiences:
                 parts += [layout.part(audience.shift, audience.types)] * len(audience.targets)
-            self._send(_Run(sizes, pictures=pictures), parts, targets)
+            self._send(_Run(sizes, pictures=pictures, of=of), parts, targets)
             first += len(sizes)
         self.sent += len(drafts) * len(targets)
 
@@ -132,7 +146,7 @@ class Sender:
             if any(failures) or written != all_sealed[: len(written)]:
                 self._apart(run, parts[first : first + most], batch, failures)
             else:
-                self._leave(run, self._many, [name for _, name in batch])
+                self._leave(run, self._many, batch, run.form, count)
 
     def _apart(
         self, run: "_Run", parts: Sequence[bytes], batch: Sequence[Target], failures: Sequence[int]
@@ -149,43 +163,57 @@ class Sender:
         for whole, group in groupby(range(len(batch)), is_whole):
             places = list(group)
             if whole:
-                self._leave(run, self._many, [batch[k][1] for k in places], places[0])
+                self._leave(run, self._many, [batch[k] for k in places], run.form, count, places[0])
             else:
                 odd += [(parts[k], batch[k]) for k in places]
         # They were protected once into the wrong places; libsrtp lets a number be sent again.
-        for part, (context, name) in odd:
+        for part, target in odd:
             for n, size in enumerate(run.sizes):
                 at = n * run.stride
-                self._alone(part[at : at + size], context, name, pictures=run.pictures)
+                self._alone(run, part[at : at + size], target)
 
-    def _alone(self, packet: bytes, context: Context, name: bytes, *, pictures: bool) -> None:
+    def _alone(self, run: "_Run", packet: bytes, target: Target) -> None:
         self._view[: len(packet)] = packet
         self._lengths[0] = len(packet)
-        if not lib.srtp_protect(context, self._buffer, self._lengths):
-            run = _Run([self._lengths[0] - _TAG], pictures=pictures)
-            self._one.lay_out(1, run.form)
-            self._leave(run, self._one, [name])
+        if not lib.srtp_protect(target[0], self._buffer, self._lengths):
+            form = Form(self._lengths[0], self._lengths[0], 0)
+            self._one.lay_out(1, form)
+            self._leave(run, self._one, [target], form, 1)
 
-    def _leave(self, run: "_Run", by: Datagrams, names: Sequence[bytes], first: int = 0) -> None:
-        """Send what lies in the buffer from the `first` message on, or let it wait."""
+    def _leave(
+        self,
+        run: "_Run",
+        by: Datagrams,
+        targets: Sequence[Target],
+        form: Form,
+        packets: int,
+        first: int = 0,
+    ) -> None:
+        """Send what lies in the buffer from message `first` on, each of so many packets; or let it wait."""
         done = refused = 0
         if not self._backlog.holds(pictures=run.pictures):
-            done, refused = by.send(names, first)
-            self._refused += refused * len(run.sizes)
-        if done < len(names):
-            pitch = run.form.pitch
-            data = bytes(self._view[(first + done) * pitch : (first + len(names)) * pitch])
-            batch = Batch(names[done:], data, run.form, len(run.sizes))
-            self._backlog.put(batch, pictures=run.pictures)
+            done, refused = by.send([name for _, name in targets], first)
+            self._refused += refused * packets
+        if done == len(targets):
+            return
+        if run.waits:
+            data = bytes(self._view[(first + done) * form.pitch : (first + len(targets)) * form.pitch])
+            self._backlog.put(Batch(targets[done:], data, form, packets, run.of), pictures=run.pictures)
+        else:
+            self._refused += packets * (len(targets) - done)
 
 
 class _Run:
     """Packets of these sizes, as they lie in the buffer for one viewer after another."""
 
-    def __init__(self, sizes: Sequence[int], *, pictures: bool) -> None:
+    def __init__(
+        self, sizes: Sequence[int], *, pictures: bool = True, of: object = None, waits: bool = True
+    ) -> None:
         count = len(sizes)
         self.sizes = sizes
         self.pictures = pictures
+        self.of = of
+        self.waits = waits
         self.stride = sizes[0] + _TAG
         length = sum(sizes) + count * _TAG
         self.form = Form(length, length + -length % _ALIGNED, self.stride if count > 1 else 0)

@@ -8,6 +8,7 @@ from media.rtp import LONGEST
 
 CAPACITY = 2048
 Context = Any  # a cffi srtp_t
+Target = tuple[Context, bytes]  # a viewer's context and socket name
 
 
 class Unprotector:

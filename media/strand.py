@@ -18,7 +18,8 @@ from media.layer import Layer
 from media.nack import MOST_MISSING
 from media.red import PAYLOAD_TYPE as RED
 from media.rtp import send_time
-from media.sender import Sender, Target
+from media.sender import Sender
+from media.srtp import Target
 
 _RING = 512
 _WINDOW = 1024  # numbers that SRTP takes late, on the way in and out
@@ -110,6 +111,7 @@ class Strand:
     def take(self, layer: Layer | None) -> None:
         """Put a layer on this strand, or clear it."""
         self.flush()
+        self._sender.forget(self)
         self._key = None
         self.layer = layer
         if layer is not None:
@@ -259,7 +261,8 @@ class Strand:
                     for watcher in audience.others:
                         for one in packets:
                             watcher.send_rtp(one)
-            self._sender.burst(drafts, [one for one in audiences if one.targets], pictures=self._video)
+            reached = [one for one in audiences if one.targets]
+            self._sender.burst(drafts, reached, pictures=self._video, of=self)
 
     def _packet(self, entry: Entry, shift: Shift) -> bytes:
         """Lay a packet out once more, with whatever it carries, under our payload types."""

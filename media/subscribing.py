@@ -15,8 +15,8 @@ from media.red import PAYLOAD_TYPE as RED
 from media.retransmission import Probe, Retransmissions
 from media.rtp import SEND_TIME, URI_SEND_TIME, counted
 from media.sdp import Description, write
-from media.sender import Target
 from media.slot import Place, Slot
+from media.srtp import Target
 from media.transport import Transport, Wiring
 from media.view import View
 
@@ -381,10 +381,11 @@ class SubscribeTransport(Transport):
         return True
 
     def _send_alike(self, packets: Sequence[bytes]) -> None:
-        """Send packets of one size."""
+        """Send packets of one size; where we have no room for them ourselves, a probe finds out nothing."""
         target = self.target()
         if target is not None:
-            self._wiring.mux.sender.alike(packets, target)
+            if not self._wiring.mux.sender.alike(packets, target):
+                self.bandwidth.give_up_probe(time.monotonic())
         else:
             for packet in packets:
                 self.send_rtp(packet)

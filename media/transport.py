@@ -16,8 +16,7 @@ from media.dtls import Certificate, Dtls, DtlsFailed
 from media.ice import DISCONNECTED_AFTER, LOST_AFTER, IceLite, Path
 from media.mux import Mux
 from media.sdp import Description, Fingerprint, LocalTransport
-from media.sender import Target
-from media.srtp import Protector, Unprotector
+from media.srtp import Protector, Target, Unprotector
 from media.tcp import TcpPath
 
 _log = structlog.get_logger()
@@ -192,12 +191,12 @@ class Transport:
     def on_connected(self) -> None:
         """The keys are there."""
 
-    def send_raw(self, data: bytes) -> None:
+    def send_raw(self, data: bytes, *, media: bool = False) -> None:
         path = self._ice.selected
         if isinstance(path, TcpPath):
             path.send(data)
         elif isinstance(path, tuple):
-            self._wiring.mux.send(data, path)
+            self._wiring.mux.sender.single(data, path, self._srtp_out if media else None)
 
     def send_rtcp(self, packet: bytes) -> None:
         if self._srtp_out is not None:
@@ -209,7 +208,7 @@ class Transport:
         if self._srtp_out is not None:
             data = self._wiring.protector.rtp(self._srtp_out, packet)
             if data:
-                self.send_raw(data)
+                self.send_raw(data, media=True)
 
     # Life
 
@@ -236,6 +235,8 @@ class Transport:
         if self.state == "closed":
             return
         self._wiring.mux.forget(self)
+        if self._srtp_out is not None:
+            self._wiring.mux.sender.forget(self._srtp_out)
         for path in self._ice.paths:
             if isinstance(path, TcpPath) and path is not self._ice.selected:
                 path.close()

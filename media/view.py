@@ -159,9 +159,7 @@ class View:
 
     def recent(self, back: int) -> bytes | None:
         """Return a packet this viewer was sent lately, `back` steps before the last."""
-        if self.strand is None or self.last is None:
-            return None
-        return self.strand.again((self.last - back) & 0xFFFF, self.shift)
+        return self.again((self.last - back) & 0xFFFF) if self.last is not None else None
 
     def sender_report(self) -> bytes:
         """Return the publisher's clock in this viewer's numbers; or nothing."""

@@ -167,7 +167,9 @@ def sealed_message(data: bytes) -> None:
 
 
 class _Burst:
-    def burst(self, drafts: list[Draft], audiences: list[Audience], *, pictures: bool) -> None:
+    def forget(self, one: object) -> None: ...
+
+    def burst(self, drafts: list[Draft], audiences: list[Audience], *, pictures: bool, of: object) -> None:
         for audience in audiences:
             for draft in drafts:
                 assert len(laid_out(draft, audience.shift, audience.types)) == draft.size

@@ -85,7 +85,9 @@ class _Kept:
     def __init__(self) -> None:
         self.sequences: list[int] = []
 
-    def burst(self, drafts: list[Draft], audiences: list[Audience], *, pictures: bool) -> None:
+    def forget(self, one: object) -> None: ...
+
+    def burst(self, drafts: list[Draft], audiences: list[Audience], *, pictures: bool, of: object) -> None:
         packets = [packet(draft, one.shift) for one in audiences for draft in drafts]
         self.sequences += [struct.unpack_from("!H", packet, 2)[0] for packet in packets]
 

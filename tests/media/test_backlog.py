@@ -10,6 +10,7 @@ import pytest
 
 from media import backlog
 from media.draft import Draft
+from media.rtp import HEADER
 from media.sender import Sender
 from tests.media.viewers import GCM, Some, Viewer, drafts, inside, payloads
 
@@ -41,12 +42,14 @@ def viewers() -> Iterator[list[Viewer]]:
         one.socket.close()
 
 
-def send(sender: Sender, viewers: Sequence[Viewer], first: int, *, pictures: bool = True) -> list[Draft]:
+def send(
+    sender: Sender, viewers: Sequence[Viewer], first: int, *, pictures: bool = True, of: object = None
+) -> list[Draft]:
     """Send each a few packets, one burst for each packet; return them."""
     sent = []
     for n in range(5):
         burst = drafts(first + n, [_SIZE if pictures else 90])
-        sender.burst(burst, [Some([one.target for one in viewers])], pictures=pictures)
+        sender.burst(burst, [Some([one.target for one in viewers])], pictures=pictures, of=of)
         sent += burst
     return sent
 
@@ -95,7 +98,7 @@ async def some_left(sender: Sender, viewers: Sequence[Viewer]) -> list[list[byte
     waiting = list(sender._backlog._pictures)
     found = [payloads(one.read()) for one in viewers]
     await asyncio.sleep(0.002)
-    assert any(0 < batch.left < len(batch.names) for batch in waiting)
+    assert any(0 < batch.done < len(batch.targets) for batch in waiting)
     return found
 
 
@@ -112,13 +115,83 @@ async def test_who_is_gone_is_sent_nothing_that_waited(sender: Sender, viewers: 
     before = await some_left(sender, viewers)
     gone = viewers[-1]
     assert payloads(gone.read()) != sent
-    sender.forget({gone.name})
+    sender.forget(gone.target[0])
     found = [came + more for came, more in zip(before, await read(viewers), strict=True)]
     assert found == [sent] * (_VIEWERS - 1) + [[]]
     assert sender._backlog._octets == 0
 
 
-async def test_what_would_wait_too_long_is_dropped_and_counted(
+async def test_who_comes_after_somebody_who_is_gone_is_sent_everything(
+    sender: Sender, viewers: list[Viewer]
+) -> None:
+    sent = inside(send(sender, viewers, 1))
+    sender.forget(viewers[-1].target[0])
+    sent += inside(send(sender, viewers, 11))
+    found = await read(viewers)
+    assert found[:-1] == [sent] * (_VIEWERS - 1)
+    assert found[-1][-5:] == sent[-5:]
+    assert len(found[-1]) < len(sent)
+
+
+async def test_what_is_of_somebody_who_is_gone_is_taken_back(sender: Sender, viewers: list[Viewer]) -> None:
+    gone, stays = object(), object()
+    theirs = inside(send(sender, viewers, 1, of=gone))
+    before = await some_left(sender, viewers)
+    others = inside(send(sender, viewers, 11, of=stays))
+    sender.forget(gone)
+    found = [came + more for came, more in zip(before, await read(viewers), strict=True)]
+    for mine in found:
+        assert mine[-5:] == others
+        assert mine[:-5] == theirs[: len(mine) - 5]
+    assert sum(map(len, found)) < len(viewers) * (len(theirs) + len(others)) - 15
+
+
+async def test_what_has_waited_too_long_is_dropped(
+    sender: Sender, viewers: list[Viewer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(sender, viewers, 1)
+    at_once = sender.sent - sender.waited
+    await asyncio.sleep(backlog._MOST_SECONDS + 0.05)  # for which nobody reads
+    assert sum(map(len, await read(viewers))) == at_once
+    assert sender.dropped == sender.waited
+    send(sender, viewers, 11)
+    assert [len(one) for one in await read(viewers)] == [5] * _VIEWERS
+
+
+async def test_a_probe_neither_waits_nor_overtakes(sender: Sender, viewers: list[Viewer]) -> None:
+    packet = HEADER.pack(0x80, 97, 1, 1, 9) + bytes(400)
+    assert sender.alike([packet], viewers[0].target)
+    assert len(viewers[0].read()) == 1
+    sent = inside(send(sender, viewers, 1))
+    waited = sender.waited
+    assert not sender.alike([packet], viewers[0].target)
+    assert sender.waited == waited
+    assert await read(viewers) == [sent] * _VIEWERS
+
+
+async def test_a_probe_does_not_wait_for_room(
+    sender: Sender, sending: socket.socket, viewers: list[Viewer]
+) -> None:
+    viewer = viewers[0]
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            sending.sendto(bytes(_SIZE), viewer.socket.getsockname())
+    assert not sender.alike([HEADER.pack(0x80, 97, 1, 1, 9) + bytes(400)], viewer.target)
+    assert sender.waited == 0
+
+
+async def test_sound_that_waits_alone_is_not_overtaken_by_pictures(
+    sender: Sender, viewers: list[Viewer]
+) -> None:
+    sound = inside(send(sender, viewers, 1, pictures=False) + send(sender, viewers, 11, pictures=False))
+    assert sender.waited > 0
+    before = [payloads(one.read()) for one in viewers]  # there is room again, and nobody has noticed
+    picture = inside(send(sender, viewers, 21))
+    found = [came + more for came, more in zip(before, await read(viewers), strict=True)]
+    assert found == [sound + picture] * _VIEWERS
+
+
+async def test_what_would_be_too_much_is_dropped_and_counted(
     sender: Sender, viewers: list[Viewer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backlog, "_MOST", 20 * _SIZE)

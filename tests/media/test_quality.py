@@ -307,7 +307,8 @@ def _camera() -> tuple[Slot, list[_Source]]:
 
 
 class _Nobody:
-    def burst(self, _drafts: object, _audiences: object, *, pictures: bool) -> None: ...
+    def burst(self, _drafts: object, _audiences: object, *, pictures: bool, of: object) -> None: ...
+    def forget(self, one: object) -> None: ...
 
 
 @pytest.mark.parametrize("order", [(1, 2, 0, 2, 1), (0, 2), (2, 0, 1)])

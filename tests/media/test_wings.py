@@ -28,7 +28,9 @@ class Kept:
     def __init__(self) -> None:
         self.packets: list[bytes] = []
 
-    def burst(self, drafts: list[Draft], audiences: list[Audience], *, pictures: bool) -> None:
+    def forget(self, one: object) -> None: ...
+
+    def burst(self, drafts: list[Draft], audiences: list[Audience], *, pictures: bool, of: object) -> None:
         self.packets += [packet(draft, one.shift) for one in audiences for draft in drafts]
 
 

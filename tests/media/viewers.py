@@ -11,7 +11,7 @@ from pylibsrtp import Policy, Session
 from media.datagrams import socket_name
 from media.draft import NONE, Draft, Shift
 from media.formats import OPUS
-from media.sender import Target
+from media.srtp import Target
 
 GCM, CM = Policy.SRTP_PROFILE_AEAD_AES_128_GCM, Policy.SRTP_PROFILE_AES128_CM_SHA1_80
 
