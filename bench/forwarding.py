@@ -16,7 +16,6 @@ import argparse
 import asyncio
 import heapq
 import json
-import operator
 import os
 import resource
 import socket
@@ -50,6 +49,8 @@ _MOST_SECONDS_TO_SETTLE = 25
 _CALM_SECONDS = 2
 _SECONDS_BETWEEN_CHECKS = 5.0
 _TURNS = 5
+_COUNTED = ("sent", "send_dropped", "send_waited", "ticks", "late_ticks")
+_SOURCES = {0x10_0000: "screen", 0x10_0001: "camera", 0x10_0002: "microphone"}  # by SSRC
 _WORKER = """
 import sys
 from pathlib import Path
@@ -95,11 +96,15 @@ TARGETS = {"camera": 1.5, "class": 2.0}
 
 @dataclass(frozen=True)
 class Turn:
-    """What a stretch of a lecture took. `delays` are the seconds frames needed to four viewers, sorted."""
+    """What a stretch of a lecture took."""
 
     us_per_packet: float
     counts: Counter[str]
-    delays: Sequence[float]
+    viewers: Sequence["Watched"]  # those that were looked at
+
+    def delays(self, source: str = "") -> list[float]:
+        """Return the seconds frames needed, sorted; of one source, or of all."""
+        return sorted(delay for one in self.viewers for of, delay in one.delays if of == source or not source)
 
 
 class Workers:
@@ -115,8 +120,7 @@ class Workers:
         counts: Counter[str] = Counter()
         for client in self._clients:
             stats = await client.stats()
-            counts.update({name: stats[name] for name in ("sent", "ticks", "late_ticks")})
-            counts["worst_tick_ms"] = max(counts["worst_tick_ms"], stats["worst_tick_ms"])
+            counts.update({name: stats[name] for name in _COUNTED})
         return counts
 
     def cpu(self) -> float:
@@ -213,7 +217,7 @@ class Sender:
         self._programme = programme
         self._sequence = dict.fromkeys(programme, 0)
         self._frames = dict.fromkeys(programme, 0)
-        self.sent_at: dict[tuple[int, bytes], float] = {}  # by kind and the payload's end
+        self.sent_at: dict[tuple[int, str], float] = {}  # by a frame's time and source
 
     @property
     def frames_per_second(self) -> int:
@@ -256,7 +260,7 @@ class Sender:
             payload = _descriptor(frame, first=part == 0, key=key)
             payload += os.urandom(stream.size - len(payload))
             if stream.watched and last:
-                self.sent_at[stamp, stream.source.encode()[:1]] = time.perf_counter()
+                self.sent_at[stamp, stream.source] = time.perf_counter()
             self._socket.send(self._protect(head + extension + payload))
 
 
@@ -268,58 +272,106 @@ def _descriptor(frame: int, *, first: bool, key: bool) -> bytes:
     return bytes((0x90 if first else 0x80, 0xE0)) + numbers + (b"\x00" if first and key else b"\x01")
 
 
-async def settled(running: Workers, wanted: float) -> None:
-    """Wait until so many packets are sent in each of some seconds: links are found to carry more, step by
-    step.
+class Watched:
+    """Reads what one viewer is sent: how many packets came, and how long after its frame was sent the last
+    of each.
+
+    Headers are not encrypted; a stream's stamps are the publisher's and a constant.
     """
-    calm = 0
-    for _ in range(_MOST_SECONDS_TO_SETTLE):
-        sent = (await running.stats())["sent"]
-        await asyncio.sleep(1)
-        calm = calm + 1 if 0.97 < ((await running.stats())["sent"] - sent) / wanted < 1.03 else 0
-        if calm == _CALM_SECONDS:
-            return
+
+    def __init__(self, viewer: Peer, sender: Sender) -> None:
+        self.delays: list[tuple[str, float]] = []  # a source, and seconds
+        self.came: Counter[str] = Counter()  # by source, without what was sent again
+        self._viewer = viewer
+        self._sender = sender
+        self._offsets: dict[int, int] = {}
+        for _ in viewer.datagrams():  # what has waited since the beginning
+            pass
+        viewer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        asyncio.get_running_loop().add_reader(viewer.socket, self._readable)
+
+    def stop(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._viewer.socket)
+
+    def _readable(self) -> None:
+        now = time.perf_counter()
+        for data in self._viewer.datagrams():
+            if not 127 < data[0] < 192 or 192 <= data[1] <= 223:
+                continue
+            _, second, _, stamp, ssrc = struct.unpack_from("!BBHLL", data)
+            source = _SOURCES.get(ssrc)
+            if source is not None:
+                self.came[source] += 1
+                if second & 0x80:
+                    self._time(source, ssrc, stamp, now)
+
+    def _time(self, source: str, ssrc: int, stamp: int, now: float) -> None:
+        sent_at, offset = self._sender.sent_at, self._offsets.get(ssrc)
+        # The newest frame of that kind has just been sent. One that was not sent yet: it was not so.
+        if offset is None or (stamp - offset, source) not in sent_at:
+            newest = max((at, one) for (one, of), at in sent_at.items() if of == source)[1]
+            offset = self._offsets[ssrc] = stamp - newest
+        at = sent_at.get((stamp - offset, source))
+        if at is not None:
+            self.delays.append((source, now - at))
 
 
 class Lecture:
     """A programme and its viewers at real workers; sent in turns, and paused between them."""
 
-    def __init__(self, running: Workers, sender: "Sender", watching: Sequence[Peer], kib: float) -> None:
+    def __init__(self, running: Workers, sender: Sender, watching: Sequence[Peer], kib: float) -> None:
         self.kib_per_viewer = kib
         self._running = running
         self._sender = sender
         self._watching = watching
-        viewers = len(watching)
-        self._looked_at = sorted({0, viewers // 2 - 1, viewers // 2, viewers - 1})
 
-    async def turn(self, seconds: float) -> Turn:
-        """Send for so many seconds once everybody is sent everything."""
+    async def turn(self, seconds: float, looked_at: Sequence[int] = ()) -> Turn:
+        """Send for so many seconds once everybody is sent everything. Who is looked at: the first and the
+        last of the fan-out and the two in the middle, or these.
+        """
         sender, running = self._sender, self._running
         for peer in (sender.publisher, *self._watching):
             peer.check_again()
         sending = asyncio.create_task(sender.run())
         wanted = sender.watched_per_second * len(self._watching)
-        await settled(running, wanted)
-        watchers = [_Latency(self._watching[n], sender) for n in self._looked_at]
+        await self._settle(wanted)
+        viewers = len(self._watching)
+        looked_at = looked_at or sorted({0, viewers // 2 - 1, viewers // 2, viewers - 1})
+        watched = [Watched(self._watching[n], sender) for n in looked_at]
         was, cpu = await running.stats(), running.cpu()
         await asyncio.sleep(seconds)
         now, cpu = await running.stats(), running.cpu() - cpu
-        for one in watchers:
+        for one in watched:
             one.stop()
         sending.cancel()
         counts = now - was
         sent = counts["sent"]
         assert 0.95 < sent / (wanted * seconds) < 1.06, f"the worker sent {sent} of {wanted * seconds}"
-        delays = sorted(delay for one in watchers for delay in one.delays)
-        frames = sender.frames_per_second * seconds * len(watchers)
-        assert len(delays) > frames / 2, f"{len(delays)} of {frames:.0f} frames were timed"
-        return Turn(cpu / sent * 1e6, counts, delays)
+        turn = Turn(cpu / sent * 1e6, counts, watched)
+        timed, frames = len(turn.delays()), sender.frames_per_second * seconds * len(watched)
+        assert timed > frames / 2, f"{timed} of {frames:.0f} frames were timed"
+        return turn
+
+    async def _settle(self, wanted: float) -> None:
+        """Wait until so many packets are sent in each of some seconds: links are found to carry more, step by
+        step.
+        """
+        calm = 0
+        for _ in range(_MOST_SECONDS_TO_SETTLE):
+            sent = (await self._running.stats())["sent"]
+            await asyncio.sleep(1)
+            now = (await self._running.stats())["sent"]
+            calm = calm + 1 if 0.97 < (now - sent) / wanted < 1.03 else 0
+            if calm == _CALM_SECONDS:
+                return
 
 
 @asynccontextmanager
-async def lecture(viewers: int, programme: Sequence[Stream], *, over: int = 1) -> AsyncIterator[Lecture]:
-    """Begin a lecture at workers each of which carries as many of the viewers."""
-    async with workers(over, viewers // over if over > 1 else 10_000) as running:
+async def lecture(
+    viewers: int, programme: Sequence[Stream], *, over: int = 1, server: Namespace | None = None
+) -> AsyncIterator[Lecture]:
+    """Begin a lecture at workers each of which carries as many of the viewers, on another host if need be."""
+    async with workers(over, viewers // over if over > 1 else 10_000, server=server) as running:
         client, certificate = running.first, RTCCertificate.generateCertificate()
         sender = await publish(client, programme)
         sending = asyncio.create_task(sender.run())
@@ -331,85 +383,48 @@ async def lecture(viewers: int, programme: Sequence[Stream], *, over: int = 1) -
         yield Lecture(running, sender, watching, memory)
 
 
-class _Latency:
-    """Reads what one viewer is sent: how long after its frame was sent did its last packet come.
-
-    Headers are not encrypted; a stream's stamps are the publisher's and a constant.
-    """
-
-    def __init__(self, viewer: Peer, sender: Sender) -> None:
-        self.delays: list[float] = []
-        self._socket = viewer.socket
-        self._sender = sender
-        self._offsets: dict[int, int] = {}
-        while True:  # what has waited since the beginning
-            try:
-                self._socket.recv(2048)
-            except BlockingIOError:
-                break
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        asyncio.get_running_loop().add_reader(self._socket, self._readable)
-
-    def stop(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._socket)
-
-    def _readable(self) -> None:
-        now = time.perf_counter()
-        while True:
-            try:
-                data = self._socket.recv(2048)
-            except (BlockingIOError, OSError):
-                return
-            if not 127 < data[0] < 192 or 192 <= data[1] <= 223 or not data[1] & 0x80:
-                continue
-            _, _, _, stamp, ssrc = struct.unpack_from("!BBHLL", data)
-            kind = {0x10_0000: b"s", 0x10_0001: b"c", 0x10_0002: b"m"}.get(ssrc)
-            if kind is None:
-                continue
-            offset = self._offsets.get(ssrc)
-            # The newest frame of that kind has just been sent. One that was not sent yet: it was not so.
-            if offset is None or (stamp - offset, kind) not in self._sender.sent_at:
-                newest = max((at, one) for (one, of), at in self._sender.sent_at.items() if of == kind)[1]
-                offset = self._offsets[ssrc] = stamp - newest
-            sent = self._sender.sent_at.get((stamp - offset, kind))
-            if sent is not None:
-                self.delays.append(now - sent)
+Floor = dict[Stream, float]  # CPU microseconds per packet
 
 
-def floor(viewers: int, programme: Sequence[Stream], *, paced: bool = False) -> float:
-    """Return the CPU microseconds per packet of the bare loop."""
-    cost = packets = 0.0
-    for stream in programme:
-        if stream.watched:
-            each = _floor(viewers, stream, 20 if paced else 40, 1 / stream.frames if paced else 0.0)
-            cost += each * stream.frames * stream.packets
-            packets += stream.frames * stream.packets
-    return cost / packets
+def floor(viewers: int, programme: Sequence[Stream], *, paced: bool = False) -> Floor:
+    """Return what each stream costs in the bare loop."""
+    return {
+        stream: _floor(viewers, stream, 20 if paced else 40, 1 / stream.frames if paced else 0.0)
+        for stream in programme
+        if stream.watched
+    }
+
+
+def least(floors: Sequence[Floor]) -> float:
+    """Return microseconds per packet of the whole programme, each stream's the least of all."""
+    packets = {stream: stream.frames * stream.packets for stream in floors[0]}
+    cost = sum(packets[stream] * min(one[stream] for one in floors) for stream in packets)
+    return cost / sum(packets.values())
 
 
 async def measure(viewers: int, seconds: float, name: str) -> dict[str, Any]:
     """Return the figures of turns of so many seconds, with a floor before each, as they are written down."""
     programme = PROGRAMMES[name]
-    floors: list[float] = []
+    floors: list[Floor] = []
     turns: list[Turn] = []
     async with lecture(viewers, programme) as lesson:
         for _ in range(_TURNS):
             floors.append(floor(viewers, programme))
             turns.append(await lesson.turn(seconds))
-    paced = min(floor(viewers, programme, paced=True) for _ in range(3))
+    paced = least([floor(viewers, programme, paced=True) for _ in range(3)])
     costs = [turn.us_per_packet for turn in turns]
     cost = statistics.median(costs)
-    delays = sorted(delay for turn in turns for delay in turn.delays)
+    delays = sorted(delay for turn in turns for delay in turn.delays())
     counts = sum((turn.counts for turn in turns), Counter())
     return {
         "programme": name,
         "viewers": viewers,
         "packets": counts["sent"],
         "us_per_packet": cost,
-        "floor": min(floors),
-        "ratio": cost / min(floors),
+        "floor": least(floors),
+        "ratio": cost / least(floors),
         "target": TARGETS[name],
-        "turns": statistics.median(map(operator.truediv, costs, floors)),
+        "turns": statistics.median(one / least([just]) for one, just in zip(costs, floors, strict=True)),
         "paced": cost / paced,
         "p50_ms": delays[len(delays) // 2] * 1e3,
         "p99_ms": delays[len(delays) * 99 // 100] * 1e3,

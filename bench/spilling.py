@@ -30,9 +30,8 @@ async def _measure(viewers: int, seconds: float, turns: int) -> tuple[list[float
 
 
 def _figures(turns: Sequence[Turn]) -> list[float]:
-    percentiles = [
-        statistics.median(turn.delays[len(turn.delays) * n // 100] for turn in turns) * 1e3 for n in (50, 99)
-    ]
+    delays = [turn.delays() for turn in turns]
+    percentiles = [statistics.median(one[len(one) * n // 100] for one in delays) * 1e3 for n in (50, 99)]
     return [statistics.median(turn.us_per_packet for turn in turns), *percentiles]
 
 

@@ -12,6 +12,7 @@ from media.view import View
 _MOST_PROBES = 12  # packets in 20 ms
 _LOOKED_AT = 8  # of the last packets, of which the largest fills a link
 _LONGEST_PAUSE = 0.1  # seconds of a probe that are made up for
+_MOST_REFUSED = 15  # times in a probe that we had no room ourselves, of about 75
 
 
 class Retransmissions:
@@ -53,11 +54,12 @@ class Probe:
     since to find one costs more than to send it.
     """
 
-    def __init__(self, retransmissions: Retransmissions, send: Callable[[Sequence[bytes]], None]) -> None:
+    def __init__(self, retransmissions: Retransmissions, send: Callable[[Sequence[bytes]], bool]) -> None:
         self._retransmissions = retransmissions
         self._send = send
         self._at: float | None = None  # while it runs
         self._owed = 0.0  # bytes
+        self._refused = 0
         self._view: View | None = None
         self._packet: bytes | None = None
         self._since: Mapping[int, int | None] = {}  # the last numbers before it, by SSRC
@@ -69,7 +71,12 @@ class Probe:
 
     def end(self) -> None:
         self._at = self._view = self._packet = None
-        self._owed = 0.0
+        self._owed, self._refused = 0.0, 0
+
+    @property
+    def is_vain(self) -> bool:
+        """Say whether too little of it was sent to tell anything."""
+        return self._refused > _MOST_REFUSED
 
     def covers(self, ssrc: int, sequence: int) -> bool:
         """Say whether a packet was sent since it began."""
@@ -94,7 +101,7 @@ class Probe:
                 packet[4:HEADER_SIZE] + send_time(now) + packet[HEADER_SIZE + SEND_TIME_SIZE :],
             )
             ssrc, number = self._view.slot.place.rtx_ssrc, self._retransmissions.number
-            self._send([head + number(ssrc) + tail for _ in range(count)])
+            self._refused += not self._send([head + number(ssrc) + tail for _ in range(count)])
 
     def _choose(self, views: Iterable[View]) -> None:
         self._view = self._packet = None

@@ -378,17 +378,18 @@ class SubscribeTransport(Transport):
         pictures = (self._views.get(one.slot.place.ssrc) for one in self._programme.pictures)
         watched = (one for one in pictures if one is not None and one.strand is not None)
         self._probe.fill(rate - self.bandwidth.sent, watched, now)
+        if self._probe.is_vain:
+            self.bandwidth.give_up_probe(now)
         return True
 
-    def _send_alike(self, packets: Sequence[bytes]) -> None:
-        """Send packets of one size; where we have no room for them ourselves, a probe finds out nothing."""
+    def _send_alike(self, packets: Sequence[bytes]) -> bool:
+        """Send packets of one size; say whether we had room for them ourselves."""
         target = self.target()
         if target is not None:
-            if not self._wiring.mux.sender.alike(packets, target):
-                self.bandwidth.give_up_probe(time.monotonic())
-        else:
-            for packet in packets:
-                self.send_rtp(packet)
+            return self._wiring.mux.sender.alike(packets, target)
+        for packet in packets:
+            self.send_rtp(packet)
+        return True
 
 
 def _lines(place: Place, local: Sequence[str]) -> list[str]:

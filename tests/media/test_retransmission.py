@@ -41,7 +41,7 @@ def sent() -> list[list[bytes]]:
 
 @pytest.fixture
 def probe(view: Any, sent: list[list[bytes]]) -> Probe:
-    return Probe(Retransmissions([view.slot]), lambda packets: sent.append(list(packets)))
+    return Probe(Retransmissions([view.slot]), lambda packets: not sent.append(list(packets)))  # type: ignore[func-returns-value]
 
 
 @pytest.mark.parametrize("rate", [50_000.0, 300_000.0, 1_000_000.0, 3_000_000.0])
@@ -103,3 +103,18 @@ def test_only_what_was_sent_since_it_began_counts_against_it(probe: Probe, view:
     probe.end()
     probe.begin({ssrc: view})
     assert not probe.covers(ssrc, 900)
+
+
+def test_a_probe_that_was_not_sent_is_vain(view: Any) -> None:
+    has_room = True
+    probe = Probe(Retransmissions([view.slot]), lambda _packets: has_room)
+    for n in range(75):
+        has_room = n % 6 != 0  # now and then something waits
+        probe.fill(1_000_000.0, [view], 10.0 + n * 0.02)
+    assert not probe.is_vain
+    has_room = False
+    for n in range(75, 90):
+        probe.fill(1_000_000.0, [view], 10.0 + n * 0.02)
+    assert probe.is_vain
+    probe.end()
+    assert not probe.is_vain
