@@ -48,7 +48,7 @@ RESULTS = Path(__file__).parent / "results"
 _MOST_SECONDS_TO_SETTLE = 25
 _CALM_SECONDS = 2
 _SECONDS_BETWEEN_CHECKS = 5.0
-_TURNS = 5
+_TURNS, _TRIES = 5, 3
 _COUNTED = ("sent", "send_dropped", "send_waited", "ticks", "late_ticks")
 _SOURCES = {0x10_0000: "screen", 0x10_0001: "camera", 0x10_0002: "microphone"}  # by SSRC
 _WORKER = """
@@ -326,31 +326,40 @@ class Lecture:
         self._watching = watching
 
     async def turn(self, seconds: float, looked_at: Sequence[int] = ()) -> Turn:
-        """Send for so many seconds once everybody is sent everything. Who is looked at: the first and the
-        last of the fan-out and the two in the middle, or these.
+        """Send for so many seconds once everybody is sent everything; again, where the machine did not keep up.
+        Who is looked at: the first and the last of the fan-out and the two in the middle, or these.
         """
-        sender, running = self._sender, self._running
+        sender = self._sender
         for peer in (sender.publisher, *self._watching):
             peer.check_again()
         sending = asyncio.create_task(sender.run())
         wanted = sender.watched_per_second * len(self._watching)
-        await self._settle(wanted)
         viewers = len(self._watching)
         looked_at = looked_at or sorted({0, viewers // 2 - 1, viewers // 2, viewers - 1})
+        try:
+            for _ in range(_TRIES):
+                await self._settle(wanted)
+                turn = await self._measured(seconds, looked_at)
+                if 0.95 < turn.counts["sent"] / (wanted * seconds) < 1.06:
+                    break
+            else:
+                raise AssertionError(f"the worker sent {turn.counts['sent']} of {wanted * seconds}")
+        finally:
+            sending.cancel()
+        timed, frames = len(turn.delays()), sender.frames_per_second * seconds * len(looked_at)
+        assert timed > frames / 2, f"{timed} of {frames:.0f} frames were timed"
+        return turn
+
+    async def _measured(self, seconds: float, looked_at: Sequence[int]) -> Turn:
+        sender, running = self._sender, self._running
         watched = [Watched(self._watching[n], sender) for n in looked_at]
         was, cpu = await running.stats(), running.cpu()
         await asyncio.sleep(seconds)
         now, cpu = await running.stats(), running.cpu() - cpu
         for one in watched:
             one.stop()
-        sending.cancel()
         counts = now - was
-        sent = counts["sent"]
-        assert 0.95 < sent / (wanted * seconds) < 1.06, f"the worker sent {sent} of {wanted * seconds}"
-        turn = Turn(cpu / sent * 1e6, counts, watched)
-        timed, frames = len(turn.delays()), sender.frames_per_second * seconds * len(watched)
-        assert timed > frames / 2, f"{timed} of {frames:.0f} frames were timed"
-        return turn
+        return Turn(cpu / counts["sent"] * 1e6, counts, watched)
 
     async def _settle(self, wanted: float) -> None:
         """Wait until so many packets are sent in each of some seconds: links are found to carry more, step by
