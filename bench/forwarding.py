@@ -326,8 +326,8 @@ class Lecture:
         self._watching = watching
 
     async def turn(self, seconds: float, looked_at: Sequence[int] = ()) -> Turn:
-        """Send for so many seconds once everybody is sent everything; again, where the machine did not keep up.
-        Who is looked at: the first and the last of the fan-out and the two in the middle, or these.
+        """Send for so many seconds once everybody is sent everything; again, where the machine did not keep
+        up. Who is looked at: the first and the last of the fan-out and the two in the middle, or these.
         """
         sender = self._sender
         for peer in (sender.publisher, *self._watching):
