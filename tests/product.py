@@ -22,9 +22,9 @@ UNHURRIED = {
     "LIVE_HTTP__REQUEST_BURST": "100000",
 }
 
-# Two runs of tests side by side look for ports apart from each other.
+# Two runs of tests side by side look for ports apart from each other, and from the embedded object stores.
 _RUN = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
-_next_port = itertools.count(16_000 + 6_000 * (_RUN % 2) + os.getpid() * 10 % 5_000)
+_next_port = itertools.count(10_000 + 4_000 * (_RUN % 2) + os.getpid() * 10 % 3_000)
 
 
 def free_ports(count: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
