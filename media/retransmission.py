@@ -5,14 +5,13 @@ link to see whether it carries more.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from media.formats import RTX_OF
-from media.rtp import HEADER_SIZE, SEND_TIME_SIZE, send_time
+from media.rtp import HEADER_SIZE, SEND_TIME_SIZE
 from media.slot import Slot
 from media.view import View
 
 _MOST_PROBES = 12  # packets in 20 ms
-_LOOKED_AT = 8  # of the last packets, of which the largest fills a link
 _LONGEST_PAUSE = 0.1  # seconds of a probe that are made up for
-_MOST_REFUSED = 15  # times in a probe that we had no room ourselves, of about 75
+_MOST_REFUSED = 30  # packets of a probe that we had no room for ourselves
 
 
 class Retransmissions:
@@ -50,18 +49,13 @@ class Retransmissions:
 
 
 class Probe:
-    """Fills one link with a packet the viewer has, for as long as its `Bandwidth` says: always the same,
-    since to find one costs more than to send it.
-    """
+    """Fills one link with the newest packets the viewer has, for as long as its `Bandwidth` says."""
 
     def __init__(self, retransmissions: Retransmissions, send: Callable[[Sequence[bytes]], bool]) -> None:
         self._retransmissions = retransmissions
         self._send = send
         self._at: float | None = None  # while it runs
-        self._owed = 0.0  # bytes
         self._refused = 0
-        self._view: View | None = None
-        self._packet: bytes | None = None
         self._since: Mapping[int, int | None] = {}  # the last numbers before it, by SSRC
 
     def begin(self, views: Mapping[int, View]) -> None:
@@ -70,8 +64,8 @@ class Probe:
             self._since = {ssrc: view.last for ssrc, view in views.items()}
 
     def end(self) -> None:
-        self._at = self._view = self._packet = None
-        self._owed, self._refused = 0.0, 0
+        self._at = None
+        self._refused = 0
 
     @property
     def is_vain(self) -> bool:
@@ -87,26 +81,14 @@ class Probe:
         """Send what is due at a rate, in bits per second, of what one of these views shows."""
         elapsed = now - self._at if self._at is not None else 0.0
         self._at = now
-        if self._view is None or self._view.strand is None:
-            self._choose(views)
-        if self._view is None or self._packet is None:
-            return
-        packet, size = self._packet, len(self._packet)
-        self._owed += max(0.0, rate) / 8 * min(elapsed, _LONGEST_PAUSE)
-        count = min(_MOST_PROBES, int(self._owed / size))
-        self._owed = min(self._owed - count * size, float(size))
-        if count:
-            head, tail = (
-                packet[:2],
-                packet[4:HEADER_SIZE] + send_time(now) + packet[HEADER_SIZE + SEND_TIME_SIZE :],
-            )
-            ssrc, number = self._view.slot.place.rtx_ssrc, self._retransmissions.number
-            self._refused += not self._send([head + number(ssrc) + tail for _ in range(count)])
-
-    def _choose(self, views: Iterable[View]) -> None:
-        self._view = self._packet = None
-        for view in views:
-            recent = [packet for n in range(_LOOKED_AT) if (packet := view.recent(n)) is not None]
-            if recent:
-                self._view, self._packet = view, self._retransmissions.wrap(view, max(recent, key=len))
+        view = next(iter(views), None)
+        owed = max(0.0, rate) / 8 * min(elapsed, _LONGEST_PAUSE)
+        for n in range(_MOST_PROBES):
+            packet = view.recent(n) if view is not None and owed > 0 else None
+            if view is None or packet is None:
                 return
+            again = self._retransmissions.wrap(view, packet)
+            if again is None:
+                return
+            owed -= len(again)
+            self._refused += not self._send([again])

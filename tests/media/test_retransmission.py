@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from media.formats import RTX_OF, VP8
+from media.formats import VP8
 from media.retransmission import Probe, Retransmissions
-from media.rtp import HEADER, HEADER_SIZE, SEND_TIME_SIZE, send_time
+from media.rtp import HEADER, send_time
 from media.slot import Slot, stage
 
 _PACKET = HEADER.pack(0x90, 0x80 | VP8.payload_type, 500, 9000, 7) + send_time(1.0) + b"a picture" * 100
@@ -44,34 +44,6 @@ def probe(view: Any, sent: list[list[bytes]]) -> Probe:
     return Probe(Retransmissions([view.slot]), lambda packets: not sent.append(list(packets)))  # type: ignore[func-returns-value]
 
 
-@pytest.mark.parametrize("rate", [50_000.0, 300_000.0, 1_000_000.0, 3_000_000.0])
-def test_a_link_is_filled_at_the_rate(probe: Probe, view: Any, sent: list[list[bytes]], rate: float) -> None:
-    for n in range(101):
-        probe.fill(rate, [view], 10.0 + n * 0.02)
-    octets = sum(len(packet) for burst in sent for packet in burst)
-    assert abs(octets - rate / 8 * 2) <= 2 * len(_PACKET)
-    assert view.looked_at < 10, "one packet is looked for, not one for each that is sent"
-
-
-def test_what_fills_it_has_numbers_and_times_of_its_own(
-    probe: Probe, view: Any, sent: list[list[bytes]]
-) -> None:
-    for n in range(20):
-        probe.fill(1_000_000.0, [view], 10.0 + n * 0.02)
-    packets = [packet for burst in sent for packet in burst]
-    numbers = [HEADER.unpack_from(packet)[2] for packet in packets]
-    assert numbers == list(range(numbers[0], numbers[0] + len(packets)))
-    for n, burst in enumerate(sent):
-        for packet in burst:
-            first, kind, _, timestamp, ssrc = HEADER.unpack_from(packet)
-            assert (first, kind & 0x7F, timestamp) == (0x90, RTX_OF[VP8.payload_type], 9000)
-            assert ssrc == view.slot.place.rtx_ssrc
-            body = packet[HEADER_SIZE + SEND_TIME_SIZE :]
-            assert body == (500).to_bytes(2, "big") + _PACKET[HEADER_SIZE + SEND_TIME_SIZE :]
-        assert len({packet[HEADER_SIZE : HEADER_SIZE + SEND_TIME_SIZE] for packet in burst}) == 1
-        assert n == 0 or burst[0][12:20] != sent[n - 1][0][12:20]
-
-
 def test_who_takes_no_retransmissions_is_not_probed(probe: Probe, view: Any, sent: list[list[bytes]]) -> None:
     view.types = bytes([0xFF]) * 128
     for n in range(20):
@@ -103,18 +75,3 @@ def test_only_what_was_sent_since_it_began_counts_against_it(probe: Probe, view:
     probe.end()
     probe.begin({ssrc: view})
     assert not probe.covers(ssrc, 900)
-
-
-def test_a_probe_that_was_not_sent_is_vain(view: Any) -> None:
-    has_room = True
-    probe = Probe(Retransmissions([view.slot]), lambda _packets: has_room)
-    for n in range(75):
-        has_room = n % 6 != 0  # now and then something waits
-        probe.fill(1_000_000.0, [view], 10.0 + n * 0.02)
-    assert not probe.is_vain
-    has_room = False
-    for n in range(75, 90):
-        probe.fill(1_000_000.0, [view], 10.0 + n * 0.02)
-    assert probe.is_vain
-    probe.end()
-    assert not probe.is_vain
