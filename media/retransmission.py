@@ -11,7 +11,7 @@ from media.view import View
 
 _MOST_PROBES = 12  # packets in 20 ms
 _LONGEST_PAUSE = 0.1  # seconds of a probe that are made up for
-_MOST_REFUSED = 30  # packets of a probe that we had no room for ourselves
+_MOST_REFUSED = 15  # times in a probe that we had no room ourselves, of about 75
 
 
 class Retransmissions:
@@ -34,7 +34,7 @@ class Retransmissions:
         return (
             packet[:1]
             + bytes((packet[1] & 0x80 | again,))
-            + self.number(ssrc)
+            + self._number(ssrc).to_bytes(2, "big")
             + packet[4:8]
             + ssrc.to_bytes(4, "big")
             + packet[HEADER_SIZE:head]
@@ -42,16 +42,16 @@ class Retransmissions:
             + packet[head:]
         )
 
-    def number(self, ssrc: int) -> bytes:
-        """Return the next number of a place's stream, as it is written."""
+    def _number(self, ssrc: int) -> int:
+        """Return the next number of a place's stream."""
         self._sequence[ssrc] = number = (self._sequence[ssrc] + 1) & 0xFFFF
-        return number.to_bytes(2, "big")
+        return number
 
 
 class Probe:
     """Fills one link with the newest packets the viewer has, for as long as its `Bandwidth` says."""
 
-    def __init__(self, retransmissions: Retransmissions, send: Callable[[Sequence[bytes]], bool]) -> None:
+    def __init__(self, retransmissions: Retransmissions, send: Callable[[bytes], bool]) -> None:
         self._retransmissions = retransmissions
         self._send = send
         self._at: float | None = None  # while it runs
@@ -84,11 +84,13 @@ class Probe:
         view = next(iter(views), None)
         owed = max(0.0, rate) / 8 * min(elapsed, _LONGEST_PAUSE)
         for n in range(_MOST_PROBES):
-            packet = view.recent(n) if view is not None and owed > 0 else None
-            if view is None or packet is None:
+            if view is None or owed <= 0:
                 return
-            again = self._retransmissions.wrap(view, packet)
+            packet = view.recent(n)
+            again = self._retransmissions.wrap(view, packet) if packet is not None else None
             if again is None:
                 return
             owed -= len(again)
-            self._refused += not self._send([again])
+            if not self._send(again):
+                self._refused += 1
+                return

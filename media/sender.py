@@ -24,7 +24,6 @@ _CAPACITY = 63_000  # bytes of a burst, which must fit a UDP length
 _BATCH = 1 << 18  # bytes encrypted before they are sent: what a cache holds
 _ALIGNED = 64  # bytes to which each viewer's part of a batch is aligned
 _TAG = 16  # AES-GCM's tag; AES-CM's is shorter
-_ROOM = bytes(_TAG)
 _SLACK = 64  # packets within so many bytes are worth padding to one size
 
 
@@ -66,6 +65,11 @@ class Sender:
         """Return how many packets had to wait for the socket."""
         return self._backlog.waited
 
+    @property
+    def is_behind(self) -> bool:
+        """Say whether something waits for the socket now."""
+        return self._backlog.holds(pictures=True)
+
     def close(self) -> None:
         self._backlog.close()
 
@@ -88,17 +92,6 @@ class Sender:
                 return
         form = Form(len(data), len(data), 0)
         self._backlog.put(Batch([(context, socket_name(path))], data, form, 1), pictures=media)
-
-    def alike(self, packets: Sequence[bytes], target: Target) -> bool:
-        """Protect packets of one size, which are no part of what is shown, and send them to one viewer; say
-        whether there was room for them.
-        """
-        if self._backlog.holds(pictures=True):
-            return False
-        before = self._refused
-        run = _Run([len(packets[0])] * len(packets), waits=False)
-        self._send(run, [b"".join([packet + _ROOM for packet in packets])], [target])
-        return self._refused == before
 
     def burst(
         self,
@@ -196,24 +189,18 @@ class Sender:
             self._refused += refused * packets
         if done == len(targets):
             return
-        if run.waits:
-            data = bytes(self._view[(first + done) * form.pitch : (first + len(targets)) * form.pitch])
-            self._backlog.put(Batch(targets[done:], data, form, packets, run.of), pictures=run.pictures)
-        else:
-            self._refused += packets * (len(targets) - done)
+        data = bytes(self._view[(first + done) * form.pitch : (first + len(targets)) * form.pitch])
+        self._backlog.put(Batch(targets[done:], data, form, packets, run.of), pictures=run.pictures)
 
 
 class _Run:
     """Packets of these sizes, as they lie in the buffer for one viewer after another."""
 
-    def __init__(
-        self, sizes: Sequence[int], *, pictures: bool = True, of: object = None, waits: bool = True
-    ) -> None:
+    def __init__(self, sizes: Sequence[int], *, pictures: bool, of: object) -> None:
         count = len(sizes)
         self.sizes = sizes
         self.pictures = pictures
         self.of = of
-        self.waits = waits
         self.stride = sizes[0] + _TAG
         length = sum(sizes) + count * _TAG
         self.form = Form(length, length + -length % _ALIGNED, self.stride if count > 1 else 0)

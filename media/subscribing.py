@@ -71,7 +71,7 @@ class SubscribeTransport(Transport):
         self._settled: object = None  # the programme's shape for which all is decided
         self._version = 0
         self._retransmissions = Retransmissions(slots)
-        self._probe = Probe(self._retransmissions, self._send_alike)
+        self._probe = Probe(self._retransmissions, self._fill)
         self._nacked = 0
         self._resent = 0  # bytes in this second
         self._keyframes = 0
@@ -382,13 +382,11 @@ class SubscribeTransport(Transport):
             self.bandwidth.give_up_probe(now)
         return True
 
-    def _send_alike(self, packets: Sequence[bytes]) -> bool:
-        """Send packets of one size; say whether we had room for them ourselves."""
-        target = self.target()
-        if target is not None:
-            return self._wiring.mux.sender.alike(packets, target)
-        for packet in packets:
-            self.send_rtp(packet)
+    def _fill(self, packet: bytes) -> bool:
+        """Send a packet of a probe, unless what is shown waits for our own network card; say so."""
+        if self._wiring.mux.sender.is_behind:
+            return False
+        self.send_rtp(packet)
         return True
 
 

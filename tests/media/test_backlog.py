@@ -10,7 +10,6 @@ import pytest
 
 from media import backlog
 from media.draft import Draft
-from media.rtp import HEADER
 from media.sender import Sender
 from tests.media.viewers import GCM, Some, Viewer, drafts, inside, payloads
 
@@ -158,26 +157,14 @@ async def test_what_has_waited_too_long_is_dropped(
     assert [len(one) for one in await read(viewers)] == [5] * _VIEWERS
 
 
-async def test_a_probe_neither_waits_nor_overtakes(sender: Sender, viewers: list[Viewer]) -> None:
-    packet = HEADER.pack(0x80, 97, 1, 1, 9) + bytes(400)
-    assert sender.alike([packet], viewers[0].target)
-    assert len(viewers[0].read()) == 1
-    sent = inside(send(sender, viewers, 1))
-    waited = sender.waited
-    assert not sender.alike([packet], viewers[0].target)
-    assert sender.waited == waited
-    assert await read(viewers) == [sent] * _VIEWERS
-
-
-async def test_a_probe_does_not_wait_for_room(
-    sender: Sender, sending: socket.socket, viewers: list[Viewer]
-) -> None:
-    viewer = viewers[0]
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            sending.sendto(bytes(_SIZE), viewer.socket.getsockname())
-    assert not sender.alike([HEADER.pack(0x80, 97, 1, 1, 9) + bytes(400)], viewer.target)
-    assert sender.waited == 0
+async def test_it_says_whether_it_is_behind(sender: Sender, viewers: list[Viewer]) -> None:
+    assert not sender.is_behind
+    send(sender, viewers, 1, pictures=False)
+    assert sender.is_behind
+    await read(viewers)
+    assert not sender.is_behind
+    send(sender, viewers, 11)
+    assert sender.is_behind
 
 
 async def test_sound_that_waits_alone_is_not_overtaken_by_pictures(

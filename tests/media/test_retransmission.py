@@ -4,29 +4,45 @@ from typing import Any
 
 import pytest
 
-from media.formats import VP8
+from media.formats import RTX_OF, VP8
 from media.retransmission import Probe, Retransmissions
-from media.rtp import HEADER, send_time
+from media.rtp import HEADER, HEADER_SIZE, SEND_TIME_SIZE, send_time
 from media.slot import Slot, stage
 
-_PACKET = HEADER.pack(0x90, 0x80 | VP8.payload_type, 500, 9000, 7) + send_time(1.0) + b"a picture" * 100
+_BODY = HEADER_SIZE + SEND_TIME_SIZE
+
+
+def _packet(sequence: int) -> bytes:
+    """A packet of a picture; every other is small."""
+    head = HEADER.pack(0x90, 0x80 | VP8.payload_type, sequence, 9000, 7)
+    return head + send_time(1.0) + b"a picture" * (100 if sequence % 2 else 10)
 
 
 class _View:
-    """Shows the camera; of its last packets every other is small."""
+    """Shows the camera."""
 
     types: bytes | None = None
-    strand: object = object()
     last = 501
 
     def __init__(self) -> None:
         sender: Any = None
         self.slot = Slot(next(one for one in stage() if one.source == "camera"), sender)
-        self.looked_at = 0
 
     def recent(self, back: int) -> bytes | None:
-        self.looked_at += 1
-        return _PACKET if back % 2 else _PACKET[:100]
+        return _packet(self.last - back)
+
+
+class _Link:
+    """Takes what it is filled with, while there is room for it."""
+
+    has_room = True
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+
+    def take(self, packet: bytes) -> bool:
+        self.sent += [packet] * self.has_room
+        return self.has_room
 
 
 @pytest.fixture
@@ -35,32 +51,63 @@ def view() -> Any:
 
 
 @pytest.fixture
-def sent() -> list[list[bytes]]:
-    return []
+def link() -> _Link:
+    return _Link()
 
 
 @pytest.fixture
-def probe(view: Any, sent: list[list[bytes]]) -> Probe:
-    return Probe(Retransmissions([view.slot]), lambda packets: not sent.append(list(packets)))  # type: ignore[func-returns-value]
+def probe(view: Any, link: _Link) -> Probe:
+    return Probe(Retransmissions([view.slot]), link.take)
 
 
-def test_who_takes_no_retransmissions_is_not_probed(probe: Probe, view: Any, sent: list[list[bytes]]) -> None:
+@pytest.mark.parametrize("rate", [50_000.0, 300_000.0, 1_000_000.0, 2_000_000.0])
+def test_a_link_is_filled_at_the_rate_and_no_more_than_a_packet_too_much_each_time(
+    probe: Probe, view: Any, link: _Link, rate: float
+) -> None:
+    for n in range(101):
+        before = len(link.sent)
+        probe.fill(rate, [view], 10.0 + n * 0.02)
+        owed = rate / 8 * 0.02 if n else 0
+        sent = [len(packet) for packet in link.sent[before:]]
+        assert sum(sent) >= owed - 1
+        assert sum(sent[:-1]) <= owed
+
+
+def test_what_fills_it_is_the_newest_under_numbers_of_its_own(probe: Probe, view: Any, link: _Link) -> None:
+    for n in range(20):
+        probe.fill(1_000_000.0, [view], 10.0 + n * 0.02)
+    numbers = [HEADER.unpack_from(packet)[2] for packet in link.sent]
+    assert numbers == list(range(numbers[0], numbers[0] + len(link.sent)))
+    firsts = set()
+    for packet in link.sent:
+        first, kind, _, timestamp, ssrc = HEADER.unpack_from(packet)
+        assert (first, kind & 0x7F, timestamp) == (0x90, RTX_OF[VP8.payload_type], 9000)
+        assert ssrc == view.slot.place.rtx_ssrc
+        sequence = int.from_bytes(packet[_BODY : _BODY + 2], "big")
+        assert packet[_BODY + 2 :] == _packet(sequence)[_BODY:]
+        firsts.add(sequence)
+    assert max(firsts) == view.last
+    assert len(firsts) > 2
+
+
+def test_who_takes_no_retransmissions_is_not_probed(probe: Probe, view: Any, link: _Link) -> None:
     view.types = bytes([0xFF]) * 128
     for n in range(20):
         probe.fill(1_000_000.0, [view], 10.0 + n * 0.02)
-    assert sent == []
+    assert link.sent == []
 
 
-def test_a_probe_goes_on_with_what_is_watched_now(probe: Probe, view: Any, sent: list[list[bytes]]) -> None:
-    other: Any = _View()
-    for n in range(10):
+def test_a_probe_that_we_had_no_room_for_is_vain(probe: Probe, view: Any, link: _Link) -> None:
+    for n in range(75):
+        link.has_room = n % 8 != 0  # now and then something waits
         probe.fill(1_000_000.0, [view], 10.0 + n * 0.02)
-    view.strand = None
-    before = len(sent)
-    for n in range(10, 20):
-        probe.fill(1_000_000.0, [other], 10.0 + n * 0.02)
-    assert len(sent) > before
-    assert other.looked_at > 0
+    assert not probe.is_vain
+    link.has_room = False
+    for n in range(75, 90):
+        probe.fill(1_000_000.0, [view], 10.0 + n * 0.02)
+    assert probe.is_vain
+    probe.end()
+    assert not probe.is_vain
 
 
 def test_only_what_was_sent_since_it_began_counts_against_it(probe: Probe, view: Any) -> None:
