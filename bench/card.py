@@ -13,12 +13,11 @@ Needs root, for the namespaces; where it is missing it says so.
 import argparse
 import asyncio
 import json
-import subprocess
 import sys
 from typing import Any
 
-from bench.forwarding import RESULTS, Stream, lecture
-from bench.namespaces import Namespace, NoNamespaces, two_hosts
+from bench.lecture import RESULTS, Stream, lecture
+from bench.namespaces import Namespace, again_on_two_hosts
 
 PROGRAMME = (
     Stream("0", "camera", "", 24, 5, 1000, watched=True),
@@ -62,15 +61,7 @@ def main() -> int:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / "card.json").write_text(json.dumps(found, indent=2) + "\n")
         return 0
-    try:
-        with two_hosts(mbit=asked.mbit) as (server, clients):
-            inside = clients.run(sys.executable, "-m", "bench.card", *sys.argv[1:])
-            return subprocess.run(
-                [*inside, "--server", f"{server.name},{server.address}"], check=False
-            ).returncode
-    except NoNamespaces as error:
-        print(f"no network namespaces here, nothing was measured: {error}")
-        return 0
+    return again_on_two_hosts("bench.card", mbit=asked.mbit)
 
 
 if __name__ == "__main__":

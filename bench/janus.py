@@ -30,8 +30,8 @@ import psutil
 from aioice import stun
 from aiortc.rtcdtlstransport import RTCCertificate
 
-from bench.forwarding import RESULTS, Sender, Stream, offered, publish, watch, workers
-from bench.namespaces import Namespace, NoNamespaces, two_hosts
+from bench.lecture import RESULTS, Sender, Stream, offered, publish, watch, workers
+from bench.namespaces import Namespace, again_on_two_hosts
 from bench.peers import Peer
 
 PROGRAMME = (
@@ -320,15 +320,7 @@ def main() -> int:
     if shutil.which("janus") is None:
         print("Janus is not installed (Debian: apt-get install janus): nothing to compare with")
         return 0
-    try:
-        with two_hosts() as (server, clients):
-            inside = clients.run(sys.executable, "-m", "bench.janus", *sys.argv[1:])
-            return subprocess.run(
-                [*inside, "--server", f"{server.name},{server.address}"], check=False
-            ).returncode
-    except NoNamespaces as error:
-        print(f"no network namespaces here, nothing was compared: {error}")
-        return 0
+    return again_on_two_hosts("bench.janus")
 
 
 if __name__ == "__main__":

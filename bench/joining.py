@@ -17,7 +17,7 @@ from typing import Any
 
 from aiortc.rtcdtlstransport import RTCCertificate
 
-from bench.forwarding import PROGRAMMES, RESULTS, Sender, publish, watch, workers
+from bench.lecture import PROGRAMMES, RESULTS, Sender, publish, watch, workers
 from bench.peers import Peer
 from media import rtcp
 from media.rtp import is_rtcp

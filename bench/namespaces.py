@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,6 +57,20 @@ def two_hosts(*, mbit: int | None = None) -> Iterator[tuple[Namespace, Namespace
     finally:
         for name in made:
             subprocess.run(["ip", "netns", "delete", name], check=False)  # noqa: S607 - as below
+
+
+def again_on_two_hosts(module: str, *, mbit: int | None = None) -> int:
+    """Run a command once more as the second of two hosts, and tell it by `--server` which is the first; where
+    that cannot be, say so. Returns its exit status.
+    """
+    try:
+        with two_hosts(mbit=mbit) as (server, clients):
+            inside = clients.run(sys.executable, "-m", module, *sys.argv[1:])
+            told = ["--server", f"{server.name},{server.address}"]
+            return subprocess.run([*inside, *told], check=False).returncode
+    except NoNamespaces as error:
+        print(f"no network namespaces here, nothing was measured: {error}")
+        return 0
 
 
 def _limit(host: Namespace, card: str, mbit: int) -> None:

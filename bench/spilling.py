@@ -14,7 +14,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from bench.forwarding import PROGRAMMES, RESULTS, Turn, lecture
+from bench.lecture import PROGRAMMES, RESULTS, Turn, lecture
 
 _CPU_TARGET, _LATENCY_TARGET = 1.1, 1.3
 
