@@ -17,8 +17,9 @@ from media.rtp import (
     URI_REPAIRED_RID,
     URI_RID,
     URI_TRANSPORT_SEQUENCE,
-    extensions,
-    payload_bounds,
+    element,
+    elements,
+    parts,
 )
 from media.sdp import Codec, Description, Section, rejected, write
 from media.transport import Transport, Wiring
@@ -273,30 +274,37 @@ class PublishTransport(Transport):
     def _sort(self, view: memoryview, size: int, ssrc: bytes, layer: Layer | None) -> None:
         """Give a decrypted packet to its layer."""
         now = time.monotonic()
-        found = extensions(view, size)
+        extension, payload = parts(view, size)
         if layer is None:  # authentic, and of an SSRC the offer did not name
-            layer = self._bind_by_name(found, view[1] & 0x7F, ssrc)
+            layer = self._bind_by_name(elements(extension), view[1] & 0x7F, ssrc)
             if layer is None:
                 return
-        counted = found.get(self._extensions.get(URI_TRANSPORT_SEQUENCE, 0), b"")
-        if len(counted) == 2:
-            self._arrivals.note(counted[0] << 8 | counted[1], now)
+        ids = self._extensions
+        if URI_TRANSPORT_SEQUENCE in ids:
+            counted = element(extension, ids[URI_TRANSPORT_SEQUENCE])
+            if len(counted) == 2:
+                self._arrivals.note(counted[0] << 8 | counted[1], now)
         _, second, sequence, timestamp, _ = HEADER.unpack_from(view)
-        begin, end = payload_bounds(view, size)
-        payload = bytes(view[begin:end])
-        payload_type = second & 0x7F
-        rtx = ssrc in self._rtx
-        if payload_type in {layer.payload_type, layer.red_payload_type} and not rtx:
-            level = found.get(self._extensions.get(URI_AUDIO_LEVEL, 0))
+        payload_type, marker = second & 0x7F, second & 0x80
+        if ssrc in self._rtx:
+            if payload_type == layer.rtx_payload_type:
+                layer.on_rtx(payload, marker, timestamp, now)
+            return
+        red = payload_type == layer.red_payload_type
+        if not red and payload_type != layer.payload_type:
+            return
+        if layer.payload_format is OPUS:
+            self._hear(self._owners[layer], extension, payload, now)
+        layer.on_rtp(payload, marker, sequence, timestamp, now, red=red)
+
+    def _hear(self, producer: Producer, extension: bytes, payload: bytes, now: float) -> None:
+        """Tell a producer of sound how loud it is."""
+        if URI_AUDIO_LEVEL in self._extensions:
+            level = element(extension, self._extensions[URI_AUDIO_LEVEL])
             if level:
-                self._owners[layer].hear(level[0] & 0x7F, now)
-            elif URI_AUDIO_LEVEL not in self._extensions and len(payload) > _SILENT_OCTETS:
-                self._owners[layer].presume_speech(now)
-            layer.on_rtp(
-                payload, second & 0x80, sequence, timestamp, now, red=payload_type != layer.payload_type
-            )
-        elif rtx and payload_type == layer.rtx_payload_type:
-            layer.on_rtx(payload, second & 0x80, timestamp, now)
+                producer.hear(level[0] & 0x7F, now)
+        elif len(payload) > _SILENT_OCTETS:
+            producer.presume_speech(now)
 
     def _bind_by_name(self, found: Mapping[int, bytes], payload_type: int, ssrc: bytes) -> Layer | None:
         """Learn from a packet's MID and RID whose stream it is, and which quality of it."""

@@ -16,6 +16,7 @@ URI_TRANSPORT_SEQUENCE = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wi
 SEND_TIME, SEND_TIME_SIZE = 3, 8  # the id we offer it under, and its bytes in a packet
 
 _ONE_BYTE, _TWO_BYTE, _TWO_BYTE_MASK = 0xBEDE, 0x1000, 0xFFF0
+_ONE_BYTE_HEAD = _ONE_BYTE.to_bytes(2, "big")
 
 
 class RtpError(ValueError):
@@ -33,13 +34,15 @@ def counted(packet: bytes, number: int, extension: int) -> bytes:
     block = ours + bytes((extension << 4 | 1,)) + number.to_bytes(2, "big") + b"\0"
     rest = packet[HEADER_SIZE + SEND_TIME_SIZE if ours else HEADER_SIZE :]
     head = bytes((packet[0] | 0x10,)) + packet[1:HEADER_SIZE]
-    return head + _ONE_BYTE.to_bytes(2, "big") + (len(block) // 4).to_bytes(2, "big") + block + rest
+    return head + _ONE_BYTE_HEAD + (len(block) // 4).to_bytes(2, "big") + block + rest
 
 
-def payload_bounds(packet: memoryview | bytes, size: int) -> tuple[int, int]:
-    """Return where the payload of a decrypted packet begins and ends. Raises RtpError."""
+def parts(packet: memoryview | bytes, size: int) -> tuple[bytes, bytes]:
+    """Return a decrypted packet's header extension, with its own head and b'' for none, and its payload.
+    Raises RtpError.
+    """
     first = packet[0]
-    begin = HEADER_SIZE + 4 * (first & 0x0F)
+    at = begin = HEADER_SIZE + 4 * (first & 0x0F)
     if first & 0x10:
         if begin + 4 > size:
             raise RtpError("the header extension is cut off")
@@ -52,21 +55,33 @@ def payload_bounds(packet: memoryview | bytes, size: int) -> tuple[int, int]:
         end -= padding
     if begin > end:
         raise RtpError("header and padding overlap")
-    return begin, end
+    return bytes(packet[at:begin]), bytes(packet[begin:end])
 
 
-def extensions(packet: bytes | memoryview, size: int) -> Mapping[int, bytes]:
-    """Return header extensions by id. Raises RtpError. Not for the hot path."""
-    if not packet[0] & 0x10:
-        return {}
-    at = HEADER_SIZE + 4 * (packet[0] & 0x0F)
-    if at + 4 > size:
-        raise RtpError("the header extension is cut off")
-    profile = packet[at] << 8 | packet[at + 1]
-    end = at + 4 + 4 * (packet[at + 2] << 8 | packet[at + 3])
-    if end > size:
-        raise RtpError("the header extension is cut off")
-    block = bytes(packet[at + 4 : end])
+def element(extension: bytes, wanted: int) -> bytes:
+    """Return one element of a header extension, b'' if it is not there. Raises RtpError."""
+    if extension[:2] != _ONE_BYTE_HEAD:
+        return elements(extension).get(wanted, b"")
+    at, end = 4, len(extension)
+    while at < end:
+        head = extension[at]
+        at += 1
+        if head == 0:
+            continue
+        if head >> 4 == 15:
+            break
+        after = at + 1 + (head & 15)
+        if after > end:
+            raise RtpError("a header extension element is cut off")
+        if head >> 4 == wanted:
+            return extension[at:after]
+        at = after
+    return b""
+
+
+def elements(extension: bytes) -> Mapping[int, bytes]:
+    """Return all elements of a header extension by id. Raises RtpError. Not for the hot path."""
+    profile, block = int.from_bytes(extension[:2], "big"), extension[4:]
     if profile == _ONE_BYTE:
         return _one_byte(block)
     if profile & _TWO_BYTE_MASK == _TWO_BYTE:
@@ -87,7 +102,7 @@ def _one_byte(block: bytes) -> dict[int, bytes]:
         length = (head & 15) + 1
         if at + length > len(block):
             raise RtpError("a header extension element is cut off")
-        found[head >> 4] = block[at : at + length]
+        found.setdefault(head >> 4, block[at : at + length])
         at += length
     return found
 
@@ -101,7 +116,7 @@ def _two_byte(block: bytes) -> dict[int, bytes]:
             continue
         if at + 2 > len(block) or at + 2 + block[at + 1] > len(block):
             raise RtpError("a header extension element is cut off")
-        found[block[at]] = block[at + 2 : at + 2 + block[at + 1]]
+        found.setdefault(block[at], block[at + 2 : at + 2 + block[at + 1]])
         at += 2 + block[at + 1]
     return found
 

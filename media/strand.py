@@ -199,16 +199,15 @@ class Strand:
             self._last_at = time.monotonic()
         self.packets += 1
         self.octets += len(payload)
-        self._burst.append(entry)
         if self._video:
             self._ring[out % _RING] = entry
-            self._gather(marker)
-        else:
-            self.flush()
+        if self._members:
+            self._gather(entry, whole=bool(marker) or not self._video)
 
-    def _gather(self, marker: int) -> None:
-        """Hold a packet back until its frame is whole, or for two milliseconds."""
-        if marker or len(self._burst) >= _LONGEST_BURST:
+    def _gather(self, entry: Entry, *, whole: bool) -> None:
+        """Hold a packet back until its frame is `whole`, or for two milliseconds."""
+        self._burst.append(entry)
+        if whole or len(self._burst) >= _LONGEST_BURST:
             self.flush()
         elif self._timer is None:
             loop = asyncio.get_running_loop()

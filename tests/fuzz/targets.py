@@ -35,10 +35,11 @@ def rtp_packet(data: bytes) -> None:
     if not rtp.SHORTEST <= len(data) <= rtp.LONGEST:
         return
     try:
-        begin, end = rtp.payload_bounds(data, len(data))
-        assert rtp.HEADER_SIZE <= begin <= end <= len(data)
-        for element in rtp.extensions(data, len(data)).values():
+        extension, payload = rtp.parts(data, len(data))
+        assert rtp.HEADER_SIZE + len(extension) + len(payload) <= len(data)
+        for number, element in rtp.elements(extension).items():
             assert len(element) <= 255
+            assert rtp.element(extension, number) == element
     except rtp.RtpError:
         pass
 

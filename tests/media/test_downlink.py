@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from media import rtcp
 from media.arrivals import Arrivals
 from media.downlink import Downlink
-from media.rtp import HEADER, URI_SEND_TIME, counted, extensions, payload_bounds, send_time
+from media.rtp import HEADER, URI_SEND_TIME, counted, element, elements, parts, send_time
 
 _SIZE = 1000
 
@@ -120,11 +120,11 @@ def test_a_packet_gets_its_number_beside_the_time_it_was_sent() -> None:
     for stamp in (send_time(12.5), b""):
         packet = HEADER.pack(0x90 if stamp else 0x80, 0xE0, 7, 8, 9) + stamp + payload
         made = counted(packet, 0xABCD, 5)
-        begin, end = payload_bounds(made, len(made))
-        assert made[begin:end] == payload
+        extension, carried = parts(made, len(made))
+        assert carried == payload
         assert made[1:12] == packet[1:12]
-        found = extensions(made, len(made))
+        found = elements(extension)
         assert found[5] == b"\xab\xcd"
         assert (3 in found) == bool(stamp), URI_SEND_TIME
         if stamp:
-            assert found[3] == extensions(packet, len(packet))[3]
+            assert found[3] == element(stamp, 3)
