@@ -52,6 +52,7 @@ bench: $(VENV)/dev  ## the figures we publish; each prints a table and writes JS
 	$(BIN)/python -m bench.forwarding
 	$(BIN)/python -m bench.spilling
 	$(BIN)/python -m bench.joining
+	$(BIN)/python -m bench.probing
 	$(BIN)/python -m bench.links
 	$(BIN)/python -m bench.card
 	$(BIN)/python -m bench.janus

@@ -192,6 +192,7 @@ class Sender:
     def __init__(self, publisher: Peer, programme: Sequence[Stream], *, on_demand: bool = False) -> None:
         self._on_demand = on_demand
         self.wanted = set(programme)  # of which a key picture is due
+        self.silent: set[str] = set()  # sources that send nothing for now
         self.publisher = publisher
         self._protect = publisher.dtls._tx_srtp.protect
         self._socket = publisher.socket
@@ -221,7 +222,8 @@ class Sender:
                 checked_at = at
                 self.publisher.check_again()
             await asyncio.sleep(max(0, at - time.perf_counter()))
-            self._frame(stream, self._frames[stream])
+            if stream.source not in self.silent:
+                self._frame(stream, self._frames[stream])
             self._frames[stream] += 1
             heapq.heappush(due, (at + 1 / stream.frames, n, stream))
 
@@ -290,7 +292,10 @@ class Watched:
         sent_at, offset = self._sender.sent_at, self._offsets.get(ssrc)
         # The newest frame of that kind has just been sent. One that was not sent yet: it was not so.
         if offset is None or (stamp - offset, source) not in sent_at:
-            newest = max((at, one) for (one, of), at in sent_at.items() if of == source)[1]
+            sent = [(at, one) for (one, of), at in sent_at.items() if of == source]
+            if not sent:  # it is of a quality that nobody watches for long
+                return
+            newest = max(sent)[1]
             offset = self._offsets[ssrc] = stamp - newest
         at = sent_at.get((stamp - offset, source))
         if at is not None:

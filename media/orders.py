@@ -72,6 +72,7 @@ class Orders:
         second = now - self._second >= 1.0
         if second:
             self._second = now
+        self._wiring.probes.tick(now)
         for name, room in list(self._rooms.items()):
             try:
                 room.tick_fast(now)

@@ -30,7 +30,6 @@ class PlayerTransport(SubscribeTransport):
         wanted: Sequence[Slot],
         *,
         on_ready: Callable[[], None],
-        on_probe: Callable[[SubscribeTransport], None],
     ) -> None:
         super().__init__(
             wiring,
@@ -39,7 +38,6 @@ class PlayerTransport(SubscribeTransport):
             wanted,
             on_ready=on_ready,
             on_quality=lambda _told: None,
-            on_probe=on_probe,
         )
         self._wanted = list(wanted)
         self._tables: dict[str, bytes] = {}

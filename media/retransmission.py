@@ -2,10 +2,11 @@
 link to see whether it carries more.
 """
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from media.formats import RTX_OF
-from media.rtp import HEADER_SIZE, SEND_TIME_SIZE
+from media.rtp import HEADER_SIZE, SEND_TIME_SIZE, send_time
 from media.slot import Slot
 from media.view import View
 
@@ -21,7 +22,9 @@ class Retransmissions:
         self._sequence = dict.fromkeys((slot.place.rtx_ssrc for slot in slots), 0x0FFF)
 
     def wrap(self, view: View, packet: bytes) -> bytes | None:
-        """Return a packet the viewer was sent, with its first number in front; None for who takes none such.
+        """Return a packet the viewer was sent, as it is sent now with its first number in front; None for who
+        takes none such.
+
         With another time of sending, or without padding, the packet itself would be encrypted a second time
         under one nonce, which tells AES-GCM's key for signatures.
         """
@@ -37,7 +40,7 @@ class Retransmissions:
             + self._number(ssrc).to_bytes(2, "big")
             + packet[4:8]
             + ssrc.to_bytes(4, "big")
-            + packet[HEADER_SIZE:head]
+            + send_time(time.monotonic())
             + packet[2:4]
             + packet[head:]
         )

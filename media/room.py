@@ -55,7 +55,6 @@ class Room:
         self._heard_at = 0.0
         self._programme = Programme()
         self._publishing: dict[PublishTransport, None] = {}
-        self._probed: dict[SubscribeTransport, None] = {}
         self.empty_since = time.monotonic()
         self._told: list[dict[str, Any]] = []
 
@@ -278,7 +277,6 @@ class Room:
                 self.places,
                 on_ready=lambda: transport.aim(self._programme),
                 on_quality=lambda told: self._tell("quality", {"participant": participant.id, "slots": told}),
-                on_probe=lambda watcher: self._probed.update({watcher: None}),
             )
             transport.id = next(_ids)
             participant.subscribe = transport
@@ -300,7 +298,6 @@ class Room:
             participant.id,
             wanted,
             on_ready=lambda: transport.aim(self._programme),
-            on_probe=lambda watcher: self._probed.update({watcher: None}),
         )
         transport.id = next(_ids)
         try:
@@ -440,12 +437,9 @@ class Room:
             self._tell_awake(producer)
 
     def tick_fast(self, now: float) -> None:
-        """Every 20 ms: ask again for what is missing, go on with probes."""
+        """Every 20 ms: ask again for what is missing."""
         for publisher in self._publishing:
             publisher.tick_fast(now)
-        for watcher in list(self._probed):
-            if not watcher.probe(now):
-                del self._probed[watcher]
         self._wings.tick(now)
         if now - self._heard_at >= _SECONDS_BETWEEN_LEVELS:
             self._heard_at = now

@@ -92,6 +92,7 @@ class Strand:
         self.clock_rate = self._format.clock
         self.frame = self.clock_rate // _FRAMES_PER_SECOND[kind]
         self._ring: list[Entry | None] = [None] * (_RING if self._video else 0)
+        self._laid_out: dict[tuple[int, Shift], bytes] = {}  # again, since the last burst
         self._burst: list[Entry] = []
         self._timer: asyncio.TimerHandle | None = None
         self._key: Entry | None = None  # the first packet of the last keyframe
@@ -241,6 +242,7 @@ class Strand:
         if not self._burst:
             return
         burst, self._burst = self._burst, []
+        self._laid_out.clear()
         sent_at = send_time(time.monotonic()) if self._video else b""
         groups: dict[object, tuple[Sequence[Entry], list[_Audience]]] = {}
         for audience in self._grouped():
@@ -289,12 +291,18 @@ class Strand:
     # Looking back
 
     def again(self, sequence: int, shift: Shift) -> bytes | None:
-        """Return a packet sent before to an audience of that shift, or None when it is too old."""
+        """Return a packet sent before to an audience of that shift, or None when it is too old.
+
+        Hundreds who miss the same, or whose links are filled with it, get one: its time of sending is old.
+        """
         sequence = (sequence - shift.sequence) & 0xFFFF
         entry = self._ring[sequence % _RING] if self._ring else None
         if entry is None or entry[1] != sequence:
             return None
-        return self._packet(entry, shift)
+        packet = self._laid_out.get((sequence, shift))
+        if packet is None:
+            packet = self._laid_out[sequence, shift] = self._packet(entry, shift)
+        return packet
 
     def since_keyframe(self, most: int) -> list[bytes]:
         """Return all packets since the last keyframe, it included, under our payload types; none when one is
@@ -327,10 +335,14 @@ class Strand:
             for kind, sequence, stamp, payload in past
         ]
 
+    def last(self, shift: Shift) -> int:
+        """Return the last number that an audience of that shift was sent."""
+        return (self._last_sequence + shift.sequence) & 0xFFFF
+
     def numbers(self, shift: Shift) -> Numbers:
         """Return the last that an audience of that shift was sent."""
         return Numbers(
-            sequence=(self._last_sequence + shift.sequence) & 0xFFFF,
+            sequence=self.last(shift),
             timestamp=(self._last_timestamp + shift.timestamp) & 0xFFFFFFFF,
             picture=(max(0, self._vp8.last_picture) + shift.picture) & 0x7FFF,
             tl0=(max(0, self._vp8.last_tl0) + shift.tl0) & 0xFF,

@@ -47,7 +47,6 @@ class SubscribeTransport(Transport):
         *,
         on_ready: Callable[[], None],
         on_quality: Callable[[dict[str, Any]], None],
-        on_probe: Callable[["SubscribeTransport"], None],
     ) -> None:
         super().__init__(wiring, on_state)
         self.bandwidth = Bandwidth()
@@ -66,7 +65,6 @@ class SubscribeTransport(Transport):
         self._programme = Programme()
         self._on_ready = on_ready
         self._on_quality = on_quality
-        self._on_probe = on_probe
         self._told: dict[str, Any] = {}
         self._settled: object = None  # the programme's shape for which all is decided
         self._version = 0
@@ -132,10 +130,11 @@ class SubscribeTransport(Transport):
         found = self._allocate(theirs, now)
         self._sees = found.rate > 0
         link.on_sent(sound + found.rate)
-        link.tick(now, found.step + sound if found.step is not None else None)
+        probes = self._wiring.probes
+        link.tick(now, found.step + sound if found.step is not None and probes.have_room else None)
         if link.is_probing:
             self._probe.begin(self._views)
-            self._on_probe(self)
+            probes.begin(self)
         hurry = link.is_overloaded(now)
         carries_more = link.budget > _WITH_OLDER * sound
         for picture in theirs:

@@ -15,6 +15,7 @@ from media.datagrams import socket_name
 from media.dtls import Certificate, Dtls, DtlsFailed
 from media.ice import DISCONNECTED_AFTER, LOST_AFTER, IceLite, Path
 from media.mux import Mux
+from media.probes import Probes
 from media.sdp import Description, Fingerprint, LocalTransport
 from media.srtp import Protector, Target, Unprotector
 from media.tcp import TcpPath
@@ -37,6 +38,7 @@ class Wiring:
     protector: Protector
     unprotector: Unprotector
     candidates: Sequence[str]
+    probes: Probes
     tag: str
 
 

@@ -155,7 +155,7 @@ class View:
     @property
     def last(self) -> int | None:
         """Return the number of the last packet, None when nothing is watched."""
-        return self.strand.numbers(self.shift).sequence if self.strand is not None else None
+        return self.strand.last(self.shift) if self.strand is not None else None
 
     def recent(self, back: int) -> bytes | None:
         """Return a packet this viewer was sent lately, `back` steps before the last."""

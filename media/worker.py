@@ -17,6 +17,7 @@ from media.door import Door
 from media.dtls import Certificate
 from media.mux import Mux
 from media.orders import Orders
+from media.probes import Probes
 from media.sdp import candidates
 from media.srtp import Protector, Unprotector
 from media.tcp import TcpListener
@@ -61,6 +62,7 @@ class Worker:
             protector=Protector(),
             unprotector=Unprotector(),
             candidates=candidates(addresses, self._mux.port, self._tcp.port),
+            probes=Probes(),
             tag=f"w{settings.index}",
         )
         orders = self.orders = Orders(

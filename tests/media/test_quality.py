@@ -504,6 +504,25 @@ async def test_a_packet_is_sent_again_with_the_viewers_own_numbers_unless_it_is_
     assert view.again(before[0]) is None, "a keyframe has come since"
 
 
+async def test_who_misses_the_same_is_sent_one_packet_until_there_are_newer_ones() -> None:
+    slot, sources = _camera()
+    here, there = View(slot, _Watcher()), View(slot, _Watcher())
+    for view in (here, there):
+        view.watch(1)
+    for _ in range(3):
+        sources[1].send()
+    assert here.last is not None
+    first = here.again(here.last)
+    assert first is not None
+    assert there.again(here.last) is first
+    for _ in range(0x10000):  # the same number, of another frame
+        sources[1].send()
+    again = here.again(here.last)
+    assert again is not None
+    assert again[2:4] == first[2:4]
+    assert again[4:] != first[4:]
+
+
 async def test_those_who_come_over_together_share_one_layout() -> None:
     slot, sources = _camera()
     views = [View(slot, _Watcher()) for _ in range(50)]

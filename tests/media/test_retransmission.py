@@ -1,5 +1,6 @@
 """A probe fills a link at its rate, with numbers of its own, and with what the viewer has."""
 
+import time
 from typing import Any
 
 import pytest
@@ -88,6 +89,20 @@ def test_what_fills_it_is_the_newest_under_numbers_of_its_own(probe: Probe, view
         firsts.add(sequence)
     assert max(firsts) == view.last
     assert len(firsts) > 2
+
+
+def test_it_says_when_it_is_sent_not_when_it_was_laid_out(view: Any) -> None:
+    retransmissions = Retransmissions([view.slot])
+    packet = _packet(500)
+    before = time.monotonic()
+    again = retransmissions.wrap(view, packet)
+    assert again is not None
+    sent = int.from_bytes(again[HEADER_SIZE + 5 : _BODY], "big")
+    laid_out = int.from_bytes(packet[HEADER_SIZE + 5 : _BODY], "big")
+    now = int(before * 0x40000)
+    assert (sent - now) & 0xFFFFFF < 0x40000, "within a second"
+    assert sent != laid_out
+    assert again[_BODY:] == packet[2:4] + packet[_BODY:]
 
 
 def test_who_takes_no_retransmissions_is_not_probed(probe: Probe, view: Any, link: _Link) -> None:
