@@ -310,14 +310,26 @@ class Lecture:
         self._running = running
         self._sender = sender
         self._watching = watching
+        self._paused = True
+
+    async def stay(self) -> None:
+        """Say between two turns, however long, that everybody is still there."""
+        while True:
+            await asyncio.sleep(_SECONDS_BETWEEN_CHECKS)
+            if self._paused:
+                self._check_again()
+
+    def _check_again(self) -> None:
+        for peer in (self._sender.publisher, *self._watching):
+            peer.check_again()
 
     async def turn(self, seconds: float, looked_at: Sequence[int] = ()) -> Turn:
         """Send for so many seconds once everybody is sent everything; again, where the machine did not keep
         up. Who is looked at: the first and the last of the fan-out and the two in the middle, or these.
         """
         sender = self._sender
-        for peer in (sender.publisher, *self._watching):
-            peer.check_again()
+        self._check_again()
+        self._paused = False
         sending = asyncio.create_task(sender.run())
         wanted = sender.watched_per_second * len(self._watching)
         viewers = len(self._watching)
@@ -331,6 +343,7 @@ class Lecture:
             else:
                 raise AssertionError(f"the worker sent {turn.counts['sent']} of {wanted * seconds}")
         finally:
+            self._paused = True
             sending.cancel()
         timed, frames = len(turn.delays()), sender.frames_per_second * seconds * len(looked_at)
         assert timed > frames / 2, f"{timed} of {frames:.0f} frames were timed"
@@ -375,4 +388,9 @@ async def lecture(
         watching = [await watch(client, certificate, n) for n in range(viewers)]
         memory = (running.memory() - before) / viewers / 1024
         sending.cancel()
-        yield Lecture(running, sender, watching, memory)
+        lesson = Lecture(running, sender, watching, memory)
+        staying = asyncio.create_task(lesson.stay())
+        try:
+            yield lesson
+        finally:
+            staying.cancel()

@@ -10,7 +10,7 @@ from media.pipe import ssrc_of
 from media.producer import Producer
 from media.red import PAYLOAD_TYPE as RED
 from media.room import Room, Tell
-from media.rtp import HEADER_SIZE, SEND_TIME_SIZE, is_rtcp
+from media.rtp import HEADER, HEADER_SIZE, is_rtcp
 from media.slot import Slot
 from media.transport import Wiring
 
@@ -84,9 +84,8 @@ class Mirror(Room):
         kind = packet[1] & 0x7F
         if kind not in {layer.payload_type, RED}:
             return  # of a source before or after: it is shown in a moment
-        begin = HEADER_SIZE + (SEND_TIME_SIZE if packet[0] & 0x10 else 0)
-        sequence, timestamp = packet[2] << 8 | packet[3], int.from_bytes(packet[4:8], "big")
-        layer.on_rtp(packet[begin:], packet[1] & 0x80, sequence, timestamp, now, red=kind == RED)
+        _, second, sequence, timestamp, _ = HEADER.unpack_from(packet)
+        layer.on_rtp(packet[HEADER_SIZE:], second & 0x80, sequence, timestamp, now, red=kind == RED)
 
     def _producers(self) -> list[Producer]:
         return [slot.producer for slot in self.places if slot.producer is not None]

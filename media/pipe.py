@@ -1,7 +1,7 @@
 """Media from one worker to another: what a room shows, once, for all who watch it there.
 
-A pipe is a viewer of every quality of every place, and has packets as they are laid out before encryption.
-They go over a unix socket that keeps messages whole, or, to another host, as sealed datagrams
+A pipe has every quality of every place that is watched there, as it is numbered here, neither laid out nor
+encrypted. Packets go over a unix socket that keeps messages whole, or, to another host, as sealed datagrams
 (media/sealing.py) to the port its control connection goes to:
 
     number of the mirror (2 bytes), mid, quality (a byte each), an RTP packet or RTCP
@@ -21,12 +21,14 @@ from typing import Any
 
 from media import rtcp
 from media.channel import endpoint, is_of_another_host
-from media.draft import NONE, Entry
+from media.draft import Entry
+from media.rtp import HEADER
 from media.sealing import NAME_BYTES, Keys, Opener, Sealer, SealError
 from media.slot import Place, Slot
-from media.strand import Strand, Watcher
+from media.strand import Strand
 
 HEAD = struct.Struct("!HBB")
+_VERSION = 0x80  # RTP's, with no extension and no padding
 _LONGEST = 4096
 _BATCH = 128
 _BUFFER_BYTES = 4 << 20
@@ -37,31 +39,25 @@ def ssrc_of(place: Place, quality: int) -> int:
 
 
 class Feed:
-    """One quality of one place, as a viewer of its strand. Closed by its pipe."""
+    """One quality of one place, on its way to the other worker. Closed by its pipe."""
 
-    shift = NONE
-    since: int | None = None
-    until: int | None = None
-    plain = False  # with older frames, for those there who lose packets
-    types: bytes | None = None
-
-    def __init__(self, strand: Strand, head: bytes, send: Callable[[bytes], None]) -> None:
+    def __init__(self, strand: Strand, ssrc: int, head: bytes, send: Callable[[bytes], None]) -> None:
         self.strand = strand
+        self.ssrc = ssrc
         self._head = head
         self._send = send
 
-    @property
-    def watcher(self) -> Watcher:
-        return self
+    def take(self, entries: Sequence[Entry]) -> None:
+        for kind, sequence, timestamp, payload in entries:
+            head = HEADER.pack(_VERSION, kind, sequence, timestamp, self.ssrc)
+            self._send(self._head + head + payload)
 
-    def enter(self, strand: Strand, entry: Entry) -> None:
-        """It waits for nothing."""
-
-    def target(self) -> None:
-        """Nothing is encrypted for it."""
-
-    def send_rtp(self, packet: bytes) -> None:
-        self._send(self._head + packet)
+    def report(self) -> None:
+        """Tell the clocks of what is sent."""
+        strand, clock = self.strand, self.strand.clock()
+        if clock is not None:
+            said = rtcp.sender_report(self.ssrc, *clock, strand.packets, strand.octets)
+            self._send(self._head + said)
 
 
 class Pipe:
@@ -85,7 +81,8 @@ class Pipe:
         for slot in slots:
             for quality, strand in enumerate(slot.strands):
                 head = HEAD.pack(number, int(slot.place.mid), quality)
-                self._feeds[ssrc_of(slot.place, quality)] = Feed(strand, head, send)
+                ssrc = ssrc_of(slot.place, quality)
+                self._feeds[ssrc] = Feed(strand, ssrc, head, send)
 
     def show(self, speaking: list[str]) -> None:
         """Say what stands on the stage; whatever is new there is sent in every quality until they rest."""
@@ -116,14 +113,12 @@ class Pipe:
     def _feed(self, slot: Slot, qualities: Sequence[int]) -> None:
         for quality, strand in enumerate(slot.strands):
             feed = self._feeds[ssrc_of(slot.place, quality)]
-            (strand.add if quality in qualities else strand.remove)(feed)
+            strand.feed(feed, wanted=quality in qualities)
 
     def tick(self) -> None:
         """Once a second: tell the clocks of what is sent."""
-        for ssrc, feed in self._feeds.items():
-            clock = feed.strand.clock()
-            if clock is not None:
-                feed.send_rtp(rtcp.sender_report(ssrc, *clock, feed.strand.packets, feed.strand.octets))
+        for feed in self._feeds.values():
+            feed.report()
 
     def on_feedback(self, data: bytes) -> None:
         """Send again what did not arrive there, ask for a keyframe. Raises RtcpError."""
@@ -135,13 +130,13 @@ class Pipe:
                 feed.strand.layer.request_keyframe()
             elif isinstance(report, rtcp.Nack):
                 for sequence in report.sequences:
-                    packet = feed.strand.again(sequence, NONE)
-                    if packet is not None:
-                        feed.send_rtp(packet)
+                    entry = feed.strand.entry(sequence)
+                    if entry is not None:
+                        feed.take([entry])
 
     def close(self) -> None:
         for feed in self._feeds.values():
-            feed.strand.remove(feed)
+            feed.strand.feed(feed, wanted=False)
         self._on_closed()
 
 

@@ -62,6 +62,12 @@ class Viewing(Protocol):
     def enter(self, strand: "Strand", entry: Entry) -> None: ...
 
 
+class Feed(Protocol):
+    """Another worker's way to the place, which takes what was numbered here and lays it out itself."""
+
+    def take(self, entries: Sequence[Entry]) -> None: ...
+
+
 @dataclass(slots=True)
 class _Audience:
     shift: Shift
@@ -81,6 +87,7 @@ class Strand:
         self.octets = 0
         self.waiting: dict[Viewing, None] = {}  # who comes over with the next keyframe
         self._members: dict[Viewing, None] = {}
+        self._feeds: dict[Feed, None] = {}
         self._audiences: list[_Audience] | None = []
         self._regroup_at: int | None = (
             None  # in packets, when some audience has no late packets to miss any more
@@ -141,13 +148,19 @@ class Strand:
             del self._members[view]
             self._audiences = None
 
+    def feed(self, feed: Feed, *, wanted: bool) -> None:
+        """Give a feed what comes from now on, or no more of it."""
+        self._feeds.pop(feed, None)
+        if wanted:
+            self._feeds[feed] = None
+
     def regroup(self) -> None:
         """A viewer is at another address, or has their sound in another form."""
         self._audiences = None
 
     @property
     def is_watched(self) -> bool:
-        return bool(self._members or self.waiting)
+        return bool(self._members or self.waiting or self._feeds)
 
     def _grouped(self) -> list[_Audience]:
         if self._regroup_at is not None and self.packets > self._regroup_at:
@@ -202,7 +215,7 @@ class Strand:
         self.octets += len(payload)
         if self._video:
             self._ring[out % _RING] = entry
-        if self._members:
+        if self._members or self._feeds:
             self._gather(entry, whole=bool(marker) or not self._video)
 
     def _gather(self, entry: Entry, *, whole: bool) -> None:
@@ -243,6 +256,13 @@ class Strand:
             return
         burst, self._burst = self._burst, []
         self._laid_out.clear()
+        for feed in self._feeds:
+            feed.take(burst)
+        if self._members:
+            self._send(burst)
+
+    def _send(self, burst: Sequence[Entry]) -> None:
+        """Lay a burst out for each audience, and send it."""
         sent_at = send_time(time.monotonic()) if self._video else b""
         groups: dict[object, tuple[Sequence[Entry], list[_Audience]]] = {}
         for audience in self._grouped():
@@ -296,13 +316,18 @@ class Strand:
         Hundreds who miss the same, or whose links are filled with it, get one: its time of sending is old.
         """
         sequence = (sequence - shift.sequence) & 0xFFFF
-        entry = self._ring[sequence % _RING] if self._ring else None
-        if entry is None or entry[1] != sequence:
+        entry = self.entry(sequence)
+        if entry is None:
             return None
         packet = self._laid_out.get((sequence, shift))
         if packet is None:
             packet = self._laid_out[sequence, shift] = self._packet(entry, shift)
         return packet
+
+    def entry(self, sequence: int) -> Entry | None:
+        """Return a packet by the strand's own number, or None when it is too old."""
+        entry = self._ring[sequence % _RING] if self._ring else None
+        return entry if entry is not None and entry[1] == sequence else None
 
     def since_keyframe(self, most: int) -> list[bytes]:
         """Return all packets since the last keyframe, it included, under our payload types; none when one is
@@ -319,8 +344,8 @@ class Strand:
         past: list[Entry] = []
         for n in range(count):
             sequence = (self._key[1] + n) & 0xFFFF
-            entry = self._ring[sequence % _RING]
-            if entry is None or entry[1] != sequence:
+            entry = self.entry(sequence)
+            if entry is None:
                 return []
             past.append(entry)
         if sum(len(payload) for *_, payload in past) > most:
