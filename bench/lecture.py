@@ -31,17 +31,8 @@ _MOST_SECONDS_TO_SETTLE = 25
 _CALM_SECONDS = 2
 _SECONDS_BETWEEN_CHECKS = 5.0
 _TRIES = 3
-_COUNTED = ("sent", "send_dropped", "send_waited", "ticks", "late_ticks")
+_COUNTED = ("sent", "send_dropped", "send_waited", "ticks", "late_ticks", "pictures", "pictures_us")
 _SOURCES = {0x10_0000: "screen", 0x10_0001: "camera", 0x10_0002: "microphone"}  # by SSRC
-_WORKER = """
-import sys
-from pathlib import Path
-from media.worker import WorkerSettings, main
-index, most, address, *controls = sys.argv[1:]
-control = Path(controls.pop(int(index)))
-main(WorkerSettings(index=int(index), host="", udp_port=0, tcp_port=0, public_address=address,
-    control=control, others=[Path(one) for one in controls], most_viewers=int(most)))
-"""
 
 
 @dataclass(frozen=True)
@@ -82,6 +73,11 @@ class Turn:
     us_per_packet: float
     counts: Counter[str]
     viewers: Sequence["Watched"]  # those that were looked at
+
+    @property
+    def us_per_picture(self) -> float:
+        """Return what bursts of pictures cost, in microseconds per packet of them."""
+        return self.counts["pictures_us"] / self.counts["pictures"]
 
     def delays(self, source: str = "") -> list[float]:
         """Return the seconds frames needed, sorted; of one source, or of all."""
@@ -126,7 +122,7 @@ async def workers(
         python = server.run(sys.executable) if server else [sys.executable]
         started = [
             subprocess.Popen(
-                [*python, "-c", _WORKER, str(n), str(most), address, *controls],
+                [*python, "-m", "bench.worker", str(n), str(most), address, *controls],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
@@ -328,7 +324,6 @@ class Lecture:
         up. Who is looked at: the first and the last of the fan-out and the two in the middle, or these.
         """
         sender = self._sender
-        self._check_again()
         self._paused = False
         sending = asyncio.create_task(sender.run())
         wanted = sender.watched_per_second * len(self._watching)
@@ -336,6 +331,7 @@ class Lecture:
         looked_at = looked_at or sorted({0, viewers // 2 - 1, viewers // 2, viewers - 1})
         try:
             for _ in range(_TRIES):
+                self._check_again()
                 await self._settle(wanted)
                 turn = await self._measured(seconds, looked_at)
                 if 0.95 < turn.counts["sent"] / (wanted * seconds) < 1.06:

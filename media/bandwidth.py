@@ -7,7 +7,7 @@ what the viewer has already, and seeing whether anything suffers. It rises, so t
 says so before its queue is full. Loss is counted for those who tell nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 START = 1_000_000.0
@@ -176,8 +176,11 @@ class Bandwidth:
             self._grown_at = now
             self.budget = min(MOST, max(self.sent, self.budget * _GROWTH))
 
-    def tick(self, now: float, step: float | None) -> None:
-        """Begin and end probes; `step` is the rate that would be worth having."""
+    def tick(self, now: float, step: float | None, may_probe: Callable[[], bool] = lambda: True) -> None:
+        """Begin and end probes; `step` is the rate that would be worth having.
+
+        Before one begins, `may_probe` is asked.
+        """
         if self._next_probe is None:
             self._next_probe = now + _FIRST_PROBE
         if self._probe is not None:
@@ -193,5 +196,5 @@ class Bandwidth:
                 self._next_probe = now + self._patience
         self._grow(now)
         may = now >= self._next_probe and self.loss <= _LOSS_FINE and not self.on_trial(now)
-        if step is not None and step > self.budget and may:
+        if step is not None and step > self.budget and may and may_probe():
             self._probe = _Probe(now, self.sent, min(MOST, step * _MARGIN))

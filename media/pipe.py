@@ -1,8 +1,8 @@
 """Media from one worker to another: what a room shows, once, for all who watch it there.
 
-A pipe has every quality of every place that is watched there, as it is numbered here, neither laid out nor
-encrypted. Packets go over a unix socket that keeps messages whole, or, to another host, as sealed datagrams
-(media/sealing.py) to the port its control connection goes to:
+A pipe has every quality of every place, but for those that rest because nobody watches them there, as it is
+numbered here, neither laid out nor encrypted. Packets go over a unix socket that keeps messages whole, or, to
+another host, as sealed datagrams (media/sealing.py) to the port its control connection goes to:
 
     number of the mirror (2 bytes), mid, quality (a byte each), an RTP packet or RTCP
 
@@ -113,7 +113,7 @@ class Pipe:
     def _feed(self, slot: Slot, qualities: Sequence[int]) -> None:
         for quality, strand in enumerate(slot.strands):
             feed = self._feeds[ssrc_of(slot.place, quality)]
-            strand.feed(feed, wanted=quality in qualities)
+            strand.let_out(feed, wanted=quality in qualities)
 
     def tick(self) -> None:
         """Once a second: tell the clocks of what is sent."""
@@ -136,7 +136,7 @@ class Pipe:
 
     def close(self) -> None:
         for feed in self._feeds.values():
-            feed.strand.feed(feed, wanted=False)
+            feed.strand.let_out(feed, wanted=False)
         self._on_closed()
 
 

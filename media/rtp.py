@@ -1,7 +1,7 @@
 """RTP packets on the wire (RFC 3550, header extensions RFC 8285): parse and serialise, pure."""
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 HEADER = struct.Struct("!BBHLL")
 HEADER_SIZE = HEADER.size
@@ -17,6 +17,7 @@ SEND_TIME, SEND_TIME_SIZE = 3, 8  # the id we offer it under, and its bytes in a
 
 _ONE_BYTE, _TWO_BYTE, _TWO_BYTE_MASK = 0xBEDE, 0x1000, 0xFFF0
 _ONE_BYTE_HEAD = _ONE_BYTE.to_bytes(2, "big")
+_LONGEST_EXTENSION = 260  # bytes, its head among them: browsers' take a third, and to walk them takes time
 
 
 class RtpError(ValueError):
@@ -47,6 +48,8 @@ def parts(packet: memoryview | bytes, size: int) -> tuple[bytes, bytes]:
         if begin + 4 > size:
             raise RtpError("the header extension is cut off")
         begin += 4 + 4 * (packet[begin + 2] << 8 | packet[begin + 3])
+        if begin - at > _LONGEST_EXTENSION:
+            raise RtpError("the header extension is too long")
     end = size
     if first & 0x20:
         padding = packet[size - 1]
@@ -59,9 +62,12 @@ def parts(packet: memoryview | bytes, size: int) -> tuple[bytes, bytes]:
 
 
 def element(extension: bytes, wanted: int) -> bytes:
-    """Return one element of a header extension, b'' if it is not there. Raises RtpError."""
-    if extension[:2] != _ONE_BYTE_HEAD:
-        return elements(extension).get(wanted, b"")
+    """Return one element of a header extension, b'' if it is not there. Raises RtpError.
+
+    What stands behind it is not looked at.
+    """
+    if extension[:2] != _ONE_BYTE_HEAD:  # what browsers send is walked without a generator
+        return next((one for number, one in _elements(extension) if number == wanted), b"")
     at, end = 4, len(extension)
     while at < end:
         head = extension[at]
@@ -80,45 +86,34 @@ def element(extension: bytes, wanted: int) -> bytes:
 
 
 def elements(extension: bytes) -> Mapping[int, bytes]:
-    """Return all elements of a header extension by id. Raises RtpError. Not for the hot path."""
-    profile, block = int.from_bytes(extension[:2], "big"), extension[4:]
-    if profile == _ONE_BYTE:
-        return _one_byte(block)
-    if profile & _TWO_BYTE_MASK == _TWO_BYTE:
-        return _two_byte(block)
-    return {}
-
-
-def _one_byte(block: bytes) -> dict[int, bytes]:
+    """Return all elements of a header extension by id, of two with one id the first. Raises RtpError."""
     found: dict[int, bytes] = {}
-    at = 0
-    while at < len(block):
-        head = block[at]
-        at += 1
-        if head == 0:
-            continue
-        if head >> 4 == 15:
-            break
-        length = (head & 15) + 1
-        if at + length > len(block):
-            raise RtpError("a header extension element is cut off")
-        found.setdefault(head >> 4, block[at : at + length])
-        at += length
+    for number, one in _elements(extension):
+        found.setdefault(number, one)
     return found
 
 
-def _two_byte(block: bytes) -> dict[int, bytes]:
-    found: dict[int, bytes] = {}
-    at = 0
-    while at < len(block):
-        if block[at] == 0:
+def _elements(extension: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield ids and elements, in order."""
+    profile = int.from_bytes(extension[:2], "big")
+    wide = profile & _TWO_BYTE_MASK == _TWO_BYTE
+    at, end = 4 if wide or profile == _ONE_BYTE else len(extension), len(extension)
+    while at < end:
+        head = extension[at]
+        number = head if wide else head >> 4
+        if head == 0:
             at += 1
             continue
-        if at + 2 > len(block) or at + 2 + block[at + 1] > len(block):
+        if number == 15 and not wide:
+            break
+        begin = at + 2 if wide else at + 1
+        if begin > end:
             raise RtpError("a header extension element is cut off")
-        found.setdefault(block[at], block[at + 2 : at + 2 + block[at + 1]])
-        at += 2 + block[at + 1]
-    return found
+        after = begin + extension[at + 1] if wide else begin + (head & 15) + 1
+        if after > end:
+            raise RtpError("a header extension element is cut off")
+        yield number, extension[begin:after]
+        at = after
 
 
 _SEND_TIME_HEAD = bytes((0xBE, 0xDE, 0, 1, SEND_TIME << 4 | 2))

@@ -22,6 +22,7 @@ from media.sender import Sender
 from media.srtp import Target
 
 _RING = 512
+_MOST_LAID_OUT = 256  # packets
 _WINDOW = 1024  # numbers that SRTP takes late, on the way in and out
 _LONGEST_BURST = 16
 _BURST_SECONDS = 0.002  # how long a frame's first packet may wait for its last
@@ -62,8 +63,8 @@ class Viewing(Protocol):
     def enter(self, strand: "Strand", entry: Entry) -> None: ...
 
 
-class Feed(Protocol):
-    """Another worker's way to the place, which takes what was numbered here and lays it out itself."""
+class Outflow(Protocol):
+    """The way to another worker, which takes what was numbered here and lays it out itself."""
 
     def take(self, entries: Sequence[Entry]) -> None: ...
 
@@ -87,7 +88,7 @@ class Strand:
         self.octets = 0
         self.waiting: dict[Viewing, None] = {}  # who comes over with the next keyframe
         self._members: dict[Viewing, None] = {}
-        self._feeds: dict[Feed, None] = {}
+        self._outflows: dict[Outflow, None] = {}
         self._audiences: list[_Audience] | None = []
         self._regroup_at: int | None = (
             None  # in packets, when some audience has no late packets to miss any more
@@ -99,7 +100,7 @@ class Strand:
         self.clock_rate = self._format.clock
         self.frame = self.clock_rate // _FRAMES_PER_SECOND[kind]
         self._ring: list[Entry | None] = [None] * (_RING if self._video else 0)
-        self._laid_out: dict[tuple[int, Shift], bytes] = {}  # again, since the last burst
+        self._laid_out: dict[tuple[int, Shift], tuple[Entry, bytes]] = {}  # again, since the last burst
         self._burst: list[Entry] = []
         self._timer: asyncio.TimerHandle | None = None
         self._key: Entry | None = None  # the first packet of the last keyframe
@@ -120,6 +121,7 @@ class Strand:
         """Put a layer on this strand, or clear it."""
         self.flush()
         self._sender.forget(self)
+        self._laid_out.clear()
         self._key = None
         self.layer = layer
         if layer is not None:
@@ -147,12 +149,14 @@ class Strand:
         if view in self._members:
             del self._members[view]
             self._audiences = None
+            if not self._members:
+                self._laid_out.clear()
 
-    def feed(self, feed: Feed, *, wanted: bool) -> None:
-        """Give a feed what comes from now on, or no more of it."""
-        self._feeds.pop(feed, None)
+    def let_out(self, outflow: Outflow, *, wanted: bool) -> None:
+        """Give it what comes from now on, or no more of it."""
+        self._outflows.pop(outflow, None)
         if wanted:
-            self._feeds[feed] = None
+            self._outflows[outflow] = None
 
     def regroup(self) -> None:
         """A viewer is at another address, or has their sound in another form."""
@@ -160,7 +164,7 @@ class Strand:
 
     @property
     def is_watched(self) -> bool:
-        return bool(self._members or self.waiting or self._feeds)
+        return bool(self._members or self.waiting or self._outflows)
 
     def _grouped(self) -> list[_Audience]:
         if self._regroup_at is not None and self.packets > self._regroup_at:
@@ -192,7 +196,7 @@ class Strand:
     def forward(
         self, payload: bytes, marker: int, sequence: int, timestamp: int, *, red: bool = False
     ) -> None:
-        """Give one packet of the layer to every viewer."""
+        """Give one packet of the layer to everybody who watches."""
         out = (sequence + self._add_sequence) & 0xFFFF
         if MOST_MISSING < (out - self._last_sequence) & 0xFFFF < 0x8000:
             # A viewer who misses a few such leaps counts SRTP's roll-overs wrongly for good.
@@ -215,7 +219,7 @@ class Strand:
         self.octets += len(payload)
         if self._video:
             self._ring[out % _RING] = entry
-        if self._members or self._feeds:
+        if self._members or self._outflows:
             self._gather(entry, whole=bool(marker) or not self._video)
 
     def _gather(self, entry: Entry, *, whole: bool) -> None:
@@ -256,8 +260,8 @@ class Strand:
             return
         burst, self._burst = self._burst, []
         self._laid_out.clear()
-        for feed in self._feeds:
-            feed.take(burst)
+        for outflow in self._outflows:
+            outflow.take(burst)
         if self._members:
             self._send(burst)
 
@@ -319,9 +323,12 @@ class Strand:
         entry = self.entry(sequence)
         if entry is None:
             return None
-        packet = self._laid_out.get((sequence, shift))
-        if packet is None:
-            packet = self._laid_out[sequence, shift] = self._packet(entry, shift)
+        of, packet = self._laid_out.get((sequence, shift), (None, b""))
+        if of is not entry:
+            if len(self._laid_out) >= _MOST_LAID_OUT:
+                self._laid_out.clear()
+            packet = self._packet(entry, shift)
+            self._laid_out[sequence, shift] = entry, packet
         return packet
 
     def entry(self, sequence: int) -> Entry | None:

@@ -106,6 +106,7 @@ class SubscribeTransport(Transport):
     def close(self) -> None:
         for view in self._views.values():
             view.stop()
+        self._wiring.probes.forget(self)
         super().close()
 
     # What is sent
@@ -131,10 +132,14 @@ class SubscribeTransport(Transport):
         self._sees = found.rate > 0
         link.on_sent(sound + found.rate)
         probes = self._wiring.probes
-        link.tick(now, found.step + sound if found.step is not None and probes.have_room else None)
+        step = found.step + sound if found.step is not None else None
+        link.tick(now, step, lambda: probes.may_begin(self, now))
         if link.is_probing:
             self._probe.begin(self._views)
             probes.begin(self)
+        else:
+            self._probe.end()
+            probes.end(self)
         hurry = link.is_overloaded(now)
         carries_more = link.budget > _WITH_OLDER * sound
         for picture in theirs:
@@ -304,9 +309,11 @@ class SubscribeTransport(Transport):
             self._nacked += 1
             if self._nacked > _NACKED_PER_SECOND:
                 return
+            if self._resent >= self._may_resend(now):
+                continue
             packet = view.again(sequence)
             again = self._retransmissions.wrap(view, packet) if packet is not None else None
-            if again is not None and self._resent < self._may_resend(now):
+            if again is not None:
                 self._resent += len(again)
                 self._wiring.mux.sent_again += 1
                 self.send_rtp(again)
@@ -378,8 +385,13 @@ class SubscribeTransport(Transport):
         watched = (one for one in pictures if one is not None and one.strand is not None)
         self._probe.fill(rate - self.bandwidth.sent, watched, now)
         if self._probe.is_vain:
-            self.bandwidth.give_up_probe(now)
-        return True
+            self.give_up_probe(now)
+        return self.bandwidth.is_probing
+
+    def give_up_probe(self, now: float) -> None:
+        """It could not be sent."""
+        self.bandwidth.give_up_probe(now)
+        self._probe.end()
 
     def _fill(self, packet: bytes) -> bool:
         """Send a packet of a probe, unless what is shown waits for our own network card; say so."""

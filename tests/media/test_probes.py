@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,53 +18,109 @@ from media.slot import Slot, stage
 from media.srtp import Protector, Unprotector
 from media.subscribing import SubscribeTransport
 from media.transport import Wiring
+from tests.builders import until
+from tests.media.peers import bench
 
 
 class _Link:
     """Is filled so many times."""
 
-    def __init__(self, times: int) -> None:
+    def __init__(self, times: int = 1) -> None:
         self.left = times
+        self.given_up = 0
 
     def probe(self, _now: float) -> bool:
         self.left -= 1
         return self.left > 0
 
+    def give_up_probe(self, _now: float) -> None:
+        self.given_up += 1
 
-class _Broken:
+
+class _Broken(_Link):
+    tried = 0
+
     def probe(self, _now: float) -> bool:
+        self.tried += 1
         raise KeyError("a bug")
 
 
-def test_no_more_than_so_many_are_filled_at_once() -> None:
-    some = Probes()
-    for n in range(probes.MOST):
-        assert some.have_room
-        some.begin(_Link(times=1 + n % 2))
-    assert not some.have_room
-    some.tick(0.0)
-    assert some.have_room
-    for _ in range(probes.MOST // 2):
-        assert some.have_room
-        some.begin(_Link(times=9))
-    assert not some.have_room
+@pytest.fixture
+def two(monkeypatch: pytest.MonkeyPatch) -> Probes:
+    """Two links at once."""
+    monkeypatch.setattr(probes, "MOST", 2)
+    return Probes()
 
 
-def test_one_that_goes_on_takes_no_second_place() -> None:
-    some, link = Probes(), _Link(times=9)
-    for _ in range(probes.MOST + 1):
+def _asks(some: Probes, link: _Link, now: float = 0.0) -> bool:
+    """Ask as a connection does."""
+    may = some.may_begin(link, now)
+    if may:
         some.begin(link)
-    assert some.have_room
+    return may
 
 
-def test_a_link_that_fails_does_not_stop_the_others() -> None:
-    some, links = Probes(), [_Link(times=5), _Link(times=5)]
-    some.begin(links[0])
-    some.begin(_Broken())
-    some.begin(links[1])
+def test_no_more_than_so_many_are_filled_at_once(two: Probes) -> None:
+    links = [_Link(times=1), _Link(times=9), _Link(times=9)]
+    assert [_asks(two, link) for link in links] == [True, True, False]
+    two.tick(0.0)
+    assert _asks(two, links[2])
+    assert not _asks(two, links[0])
+
+
+def test_one_that_goes_on_takes_no_second_place(two: Probes) -> None:
+    link = _Link(times=9)
+    for _ in range(3):
+        two.begin(link)
+    assert _asks(two, _Link())
+
+
+def test_who_waits_longest_is_next_whoever_asks_first(two: Probes) -> None:
+    links = [_Link() for _ in range(20)]
+    filled: list[int] = []
+    for second in range(10):
+        for n, link in enumerate(links):  # always in the same order, and those who were filled ask again
+            if _asks(two, link, float(second)):
+                filled.append(n)
+        two.tick(float(second))
+    assert sorted(filled) == list(range(20)), "everybody once"
+
+
+def test_a_place_is_free_at_once_when_it_ends(two: Probes) -> None:
+    links = [_Link(times=9) for _ in range(3)]
+    assert [_asks(two, link) for link in links] == [True, True, False]
+    two.end(links[0])
+    assert _asks(two, links[2])
+
+
+def test_who_asks_no_more_holds_nobody_up(two: Probes) -> None:
+    links = [_Link(times=99) for _ in range(6)]
+    for link in links[:5]:
+        _asks(two, link)
+    two.forget(links[2])  # is closed
+    for link in links[:2]:
+        two.end(link)
+    assert not _asks(two, links[5]), "two came before"
+    assert not _asks(two, links[5], 2.0)
+    two.tick(3.0)
+    assert _asks(two, links[5], 3.0)
+
+
+def test_a_link_that_fails_is_given_up_and_does_not_stop_the_others() -> None:
+    some, links, broken = Probes(), [_Link(times=5), _Link(times=5)], _Broken()
+    for link in (links[0], broken, links[1]):
+        some.begin(link)
     for _ in range(3):
         some.tick(0.0)
     assert [link.left for link in links] == [2, 2]
+    assert (broken.tried, broken.given_up) == (1, 1)
+
+
+async def test_a_worker_fills_them_as_it_ticks(tmp_path: Path) -> None:
+    async with bench(tmp_path) as made:
+        link = _Link(times=3)
+        made.worker.orders._wiring.probes.begin(link)
+        await until(lambda: link.left == 0, 3)
 
 
 @pytest.fixture
@@ -96,10 +153,16 @@ async def test_a_viewer_whose_link_might_carry_more_waits_until_there_is_room(
     for link in links:
         link.aim(shown)
     assert [link.bandwidth.is_probing for link in links] == [True, True, False]
-    links[0].bandwidth.give_up_probe(time.monotonic())
-    wiring.probes.tick(time.monotonic())
-    links[2].aim(shown)
-    assert links[2].bandwidth.is_probing
+    links[0].bandwidth.give_up_probe(time.monotonic())  # as one that is over
+    for link in links:
+        link.aim(shown)
+    assert [link.bandwidth.is_probing for link in links] == [False, True, True]
+    links[1].close()
+    links[0].bandwidth._next_probe = 0.0
+    links[0].aim(shown)
+    assert links[0].bandwidth.is_probing, "who is gone fills no place"
+    links[0].give_up_probe(time.monotonic())
+    assert not links[0].probe(time.monotonic())
 
 
 def _viewer(wiring: Wiring, slot: Slot, n: int) -> SubscribeTransport:

@@ -13,6 +13,7 @@ from media import vp8
 from media.allocation import Demand, allocate
 from media.arrivals import Arrivals
 from media.bandwidth import START, Bandwidth
+from media.draft import Shift
 from media.formats import VP8
 from media.red import primary
 from media.rtp import HEADER, HEADER_SIZE, SEND_TIME_SIZE
@@ -521,6 +522,29 @@ async def test_who_misses_the_same_is_sent_one_packet_until_there_are_newer_ones
     assert again is not None
     assert again[2:4] == first[2:4]
     assert again[4:] != first[4:]
+
+
+async def test_of_what_is_kept_for_those_who_miss_it_little_is_and_nothing_of_another_source() -> None:
+    slot, sources = _camera()
+    views = [View(slot, _Watcher()) for _ in range(9)]
+    for view in views:
+        view.watch(1)
+    for _ in range(400):
+        sources[1].send()
+    strand = slot.strands[1]
+    for n, view in enumerate(views):  # as with numbers of their own
+        view.shift = Shift(n)
+        last = view.last
+        assert last is not None
+        assert all(view.again((last - back) & 0xFFFF) for back in range(300))
+        assert len(strand._laid_out) <= 256
+    assert strand._laid_out
+    strand.take(strand.layer)
+    assert not strand._laid_out
+    assert views[0].again(views[0].last or 0)
+    for view in views:
+        view.stop()
+    assert not strand._laid_out
 
 
 async def test_those_who_come_over_together_share_one_layout() -> None:

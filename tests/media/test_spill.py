@@ -4,13 +4,16 @@ import asyncio
 import struct
 from pathlib import Path
 from typing import Any, cast
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import pytest
 
 from media.control import WorkerRefused
-from media.formats import VP8
+from media.formats import H264, VP8
 from media.mirror import Mirror
+from media.pipe import Feed
+from media.red import PAYLOAD_TYPE as RED
+from media.slot import Slot
 from media.spill import Spill
 from tests.builders import until
 from tests.media.peers import CAMERA, MICROPHONE, ROOM, STUDENT_CAMERA, lossy_pipes, two_workers
@@ -132,6 +135,45 @@ async def test_what_slept_there_is_taken_again_though_its_numbers_went_on(tmp_pa
         # Another source on the same place is another stream.
         mirror.show([{**camera, "take": 2} if one.place.mid == "1" else nobody for one in mirror.places], [])
         assert slot.producer.layers[2] is not best
+
+
+async def test_what_a_strand_numbered_arrives_as_it_was(tmp_path: Path) -> None:
+    """Sound with older frames and H.264, too; what is watched nowhere but there does not rest."""
+    async with two_workers(tmp_path) as (one, _, _):
+        wiring = one.worker.orders._wiring
+        mirror = Mirror(wiring, lambda *_event: None, object(), number=9, ask=lambda _data: None)
+        shown: list[dict[str, Any]] = []
+        for slot in mirror.places:
+            encoding = {"1": "h264", "2": "opus"}.get(slot.place.mid)
+            shown.append({"participant": "t", "take": 1, "format": encoding, "qualities": 1, "paused": False})
+        mirror.show(shown, [])
+        came: list[tuple[Any, ...]] = []
+        for slot in mirror.places[1:3]:
+            assert slot.producer is not None
+            layer = slot.producer.layers[0]
+            layer.sink = cast(Any, Mock(forward=lambda *what, red: came.append((*what, red))))
+        sent: list[tuple[Any, ...]] = []
+        for mid, kind, payload in (
+            (1, H264.payload_type, b"\x65idr"),
+            (2, RED, b"\x6fred"),
+            (2, 111, b"opus"),
+        ):
+            strand = Slot(mirror.places[mid].place, wiring.mux.sender).strands[0]
+
+            def out(message: bytes, mid: int = mid) -> None:
+                number, *where = struct.unpack_from("!HBB", message)
+                assert (number, *where) == (9, mid, 0)
+                mirror.take(mid, 0, message[4:])
+
+            feed = Feed(strand, 7, struct.pack("!HBB", 9, mid, 0), out)
+            assert not strand.is_watched
+            strand.let_out(feed, wanted=True)
+            assert strand.is_watched
+            strand.let_out(feed, wanted=False)
+            assert not strand.is_watched
+            feed.take([(0x80 | kind, 700 + len(sent), 9000, payload)])
+            sent.append((payload, 0x80, 700 + len(sent), 9000, kind == RED))
+        assert came == sent
 
 
 async def test_a_stale_farewell_harms_no_room_of_ones_own(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Wire formats and pure rules: vectors, tables, and whatever hypothesis can think of."""
 
 import itertools
+from collections.abc import Sequence
 
 import pytest
 from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsTransport
@@ -25,16 +26,76 @@ def test_no_bytes_make_the_rtcp_parser_raise_anything_else(data: bytes) -> None:
         return
 
 
-@given(st.binary(min_size=12, max_size=300))
-def test_no_bytes_make_the_rtp_parser_raise_anything_else(data: bytes) -> None:
+_ELEMENTS = st.lists(st.tuples(st.integers(1, 14), st.binary(min_size=1, max_size=16)), max_size=6)
+
+
+def _extension(profile: bytes, elements: Sequence[tuple[int, bytes]], *, zeros: int = 0) -> bytes:
+    """A header extension of elements, with so many zeros before each."""
+    wide = profile == b"\x10\x00"
+    block = b"".join(
+        bytes(zeros) + (bytes((n, len(one))) if wide else bytes((n << 4 | len(one) - 1,))) + one
+        for n, one in elements
+    )
+    block += bytes(-len(block) % 4)
+    return profile + (len(block) // 4).to_bytes(2, "big") + block
+
+
+@given(_ELEMENTS, st.sampled_from([b"\xbe\xde", b"\x10\x00"]), st.integers(0, 3), st.binary(max_size=20))
+def test_a_packet_is_taken_apart_as_it_was_put_together(
+    wanted: list[tuple[int, bytes]], profile: bytes, zeros: int, payload: bytes
+) -> None:
+    extension = _extension(profile, wanted, zeros=zeros)
+    packet = bytes((0x90, 96)) + bytes(10) + extension + payload
+    assert rtp.parts(packet, len(packet)) == (extension, payload)
+    first = dict(reversed(wanted))
+    assert rtp.elements(extension) == first
+    for number in range(1, 15):
+        assert rtp.element(extension, number) == first.get(number, b"")
+
+
+@given(
+    st.sampled_from([0x80, 0x90, 0x91, 0xA0, 0xB2]),
+    st.sampled_from([b"\xbe\xde", b"\x10\x00", b"\x10\x05", b"\0\0"]),
+    st.integers(0, 6),
+    st.lists(st.sampled_from([0, 1, 0x10, 0x13, 0x21, 0xF0, 0xFF]), max_size=24).map(bytes),
+)
+def test_no_bytes_make_the_rtp_parser_raise_anything_else(
+    first: int, profile: bytes, words: int, rest: bytes
+) -> None:
+    data = bytes((first, 96)) + bytes(10) + profile + words.to_bytes(2, "big") + rest
     try:
         extension, payload = rtp.parts(data, len(data))
         found = rtp.elements(extension)
-        assert all(rtp.element(extension, number) == one for number, one in found.items())
     except rtp.RtpError:
         return
-    assert len(data) - len(payload) >= 12
     assert extension + payload in data
+    for number in range(256):
+        assert rtp.element(extension, number) == found.get(number, b"")
+
+
+@pytest.mark.parametrize(
+    "block",
+    [b"\x13\x01\x02\x03", b"\x00\x00\x00\x10"],
+    ids=["an element that is cut off", "one of which nothing is left"],
+)
+def test_an_element_that_is_cut_off_is_refused(block: bytes) -> None:
+    for profile in (b"\xbe\xde", b"\x10\x00"):
+        with pytest.raises(rtp.RtpError):
+            rtp.elements(profile + b"\x00\x01" + block)
+        with pytest.raises(rtp.RtpError):
+            rtp.element(profile + b"\x00\x01" + block, 9)
+
+
+def test_nothing_is_read_behind_element_fifteen() -> None:
+    extension = b"\xbe\xde\x00\x01" + b"\xf0\x00\x10a"
+    assert rtp.element(extension, 1) == b""
+    assert rtp.elements(extension) == {}
+
+
+def test_an_extension_no_browser_sends_is_refused_before_it_is_walked() -> None:
+    packet = bytes((0x90, 96)) + bytes(10) + b"\xbe\xde\x00\x41" + bytes(0x41 * 4)
+    with pytest.raises(rtp.RtpError, match="too long"):
+        rtp.parts(packet, len(packet))
 
 
 @given(st.text(max_size=400))
