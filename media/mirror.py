@@ -10,7 +10,7 @@ from media.pipe import ssrc_of
 from media.producer import Producer
 from media.red import PAYLOAD_TYPE as RED
 from media.room import Room, Tell
-from media.rtp import HEADER, HEADER_SIZE, is_rtcp
+from media.rtp import HEADER, HEADER_SIZE, SEND_TIME_SIZE, is_rtcp
 from media.slot import Slot
 from media.transport import Wiring
 
@@ -84,8 +84,10 @@ class Mirror(Room):
         kind = packet[1] & 0x7F
         if kind not in {layer.payload_type, RED}:
             return  # of a source before or after: it is shown in a moment
-        _, second, sequence, timestamp, _ = HEADER.unpack_from(packet)
-        layer.on_rtp(packet[HEADER_SIZE:], second & 0x80, sequence, timestamp, now, red=kind == RED)
+        first, second, sequence, timestamp, _ = HEADER.unpack_from(packet)
+        # Hosts of before 28 November 2026, which may be updated one after the other, send an extension.
+        begin = HEADER_SIZE + (SEND_TIME_SIZE if first & 0x10 else 0)
+        layer.on_rtp(packet[begin:], second & 0x80, sequence, timestamp, now, red=kind == RED)
 
     def _producers(self) -> list[Producer]:
         return [slot.producer for slot in self.places if slot.producer is not None]

@@ -37,7 +37,7 @@ class Keys:
 
 def agree(secret: bytes, caller: bytes, called: bytes, address: str) -> Keys:
     """Return the keys of a connection by what its ends named, NONCE_BYTES each, and the address called."""
-    info = b"liveserver hosts 2 " + address.encode()
+    info = b"liveserver hosts 1 " + address.encode()
     made = HKDF(hashes.SHA256(), 3 * _KEY_BYTES + NAME_BYTES, caller + called, info).derive(secret)
     first, second, third = (made[n * _KEY_BYTES : (n + 1) * _KEY_BYTES] for n in range(3))
     return Keys(to_called=first, to_caller=second, pipe=third, pipe_name=made[3 * _KEY_BYTES :])
