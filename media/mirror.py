@@ -85,7 +85,7 @@ class Mirror(Room):
         if kind not in {layer.payload_type, RED}:
             return  # of a source before or after: it is shown in a moment
         first, second, sequence, timestamp, _ = HEADER.unpack_from(packet)
-        # Hosts of before 28 November 2026, which may be updated one after the other, send an extension.
+        # A host that was not updated yet lays packets out, with the time of sending.
         begin = HEADER_SIZE + (SEND_TIME_SIZE if first & 0x10 else 0)
         layer.on_rtp(packet[begin:], second & 0x80, sequence, timestamp, now, red=kind == RED)
 
