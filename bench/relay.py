@@ -34,7 +34,7 @@ class Relay:
         self._chance = random.Random(seed)
         self._free_at: dict[int, float] = {}
         self._front: asyncio.DatagramTransport | None = None
-        self._behind: dict[Address, asyncio.DatagramTransport] = {}
+        self._behind: dict[Address, asyncio.Task[asyncio.DatagramTransport]] = {}
 
     async def open(self, host: str) -> None:
         loop = asyncio.get_running_loop()
@@ -43,35 +43,38 @@ class Relay:
         self.port = front.get_extra_info("sockname")[1]
 
     def close(self) -> None:
-        for one in (self._front, *self._behind.values()):
-            if one is not None:
-                one.close()
+        if self._front is not None:
+            self._front.close()
+        self.move()
 
     def move(self) -> None:
         """Come to the worker from other ports from now on, as a phone does that leaves the Wi-Fi."""
-        for one in self._behind.values():
-            one.close()
+        for opening in self._behind.values():
+            opening.add_done_callback(lambda opened: opened.result().close())
         self._behind.clear()
 
     def _from_client(self, data: bytes, client: Address) -> None:
         asyncio.get_running_loop().create_task(self._to_worker(data, client))
 
     async def _to_worker(self, data: bytes, client: Address) -> None:
-        side = self._behind.get(client)
-        if side is None:
-            loop = asyncio.get_running_loop()
-            front = self._front
+        front = self._front
+        if front is None or front.is_closing():
+            return
+        if client not in self._behind:  # of two packets that come at once only the first opens one
+            self._behind[client] = asyncio.create_task(self._open_behind(front, client))
+        side = await self._behind[client]
+        self._pass(self.up, data, lambda: _send(side, data, None))
 
-            def back(answer: bytes, _worker: Address) -> None:
-                if front is not None:
-                    self._pass(self.down, answer, lambda: _send(front, answer, client))
+    async def _open_behind(
+        self, front: asyncio.DatagramTransport, client: Address
+    ) -> asyncio.DatagramTransport:
+        def back(answer: bytes, _worker: Address) -> None:
+            self._pass(self.down, answer, lambda: _send(front, answer, client))
 
-            side, _ = await loop.create_datagram_endpoint(
-                lambda: _Side(back), local_addr=(self._target[0], 0), remote_addr=self._target
-            )
-            self._behind[client] = side
-        out = side
-        self._pass(self.up, data, lambda: _send(out, data, None))
+        side, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: _Side(back), local_addr=(self._target[0], 0), remote_addr=self._target
+        )
+        return side
 
     def _pass(self, link: Link, data: bytes, send: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
