@@ -1,6 +1,10 @@
 """The bad link that other tests put between a browser and a worker."""
 
 import asyncio
+from collections.abc import AsyncIterator
+
+import psutil
+import pytest
 
 from bench.relay import Link, Relay
 from tests.builders import until
@@ -16,12 +20,30 @@ class _Kept(asyncio.DatagramProtocol):
         self.came.append((data, addr))
 
 
-async def test_packets_of_a_client_that_come_at_once_leave_by_one_port_and_nothing_stays_open() -> None:
+def udp_ports() -> set[int]:
+    """What this process has open."""
+    return {one.laddr.port for one in psutil.Process().net_connections("udp")}
+
+
+@pytest.fixture
+async def way() -> AsyncIterator[tuple[_Kept, Relay, asyncio.DatagramTransport]]:
+    """What a worker was sent, a relay before it, and a client of the relay's."""
     loop = asyncio.get_running_loop()
     worker, kept = await loop.create_datagram_endpoint(_Kept, ("127.0.0.1", 0))
     relay = Relay(worker.get_extra_info("sockname"), down=Link(), up=Link())
     await relay.open("127.0.0.1")
     client, _ = await loop.create_datagram_endpoint(_Kept, remote_addr=("127.0.0.1", relay.port))
+    yield kept, relay, client
+    for socket in (client, worker):
+        socket.close()
+    relay.close()
+
+
+async def test_packets_of_a_client_that_come_at_once_leave_by_one_port_and_nothing_stays_open(
+    way: tuple[_Kept, Relay, asyncio.DatagramTransport],
+) -> None:
+    kept, relay, client = way
+    others, ours = asyncio.all_tasks(), udp_ports()
     packets = [bytes((n,)) for n in range(9)]
     for packet in packets:
         client.sendto(packet)
@@ -38,8 +60,5 @@ async def test_packets_of_a_client_that_come_at_once_leave_by_one_port_and_nothi
     client.sendto(b"too late")
     await asyncio.sleep(0)
     relay.close()
-    await asyncio.sleep(0.1)
-    open_still = [one for one in asyncio.all_tasks() if one is not asyncio.current_task()]
-    assert not open_still
-    client.close()
-    worker.close()
+    await until(lambda: asyncio.all_tasks() <= others, 3)
+    await until(lambda: udp_ports() < ours, 3)  # the relay's own is closed, too
