@@ -78,8 +78,9 @@ class Bandwidth:
         return self._probe is not None
 
     def probe_rate(self, now: float) -> float:
-        """Return the rate to be sent by a probe that runs, or 0."""
-        return self._probe.rate_at(now) if self._probe is not None else 0.0
+        """Return the rate to be sent by a probe that runs, or 0: also when all of it is sent."""
+        probe = self._probe
+        return probe.rate_at(now) if probe is not None and not probe.is_over(now) else 0.0
 
     def is_overloaded(self, now: float) -> bool:
         """Say whether the link has just turned out to carry less than it is sent."""
@@ -119,7 +120,11 @@ class Bandwidth:
         self.sent = rate
 
     def on_remb(self, remb: float, now: float) -> None:
-        if remb < _FALL * self.remb and remb < max(self.sent, self.probe_rate(now)):
+        probed = self._probe.rate_at(now) if self._probe is not None else 0.0
+        if now - self._suffered_at < _SETTLES and self.sent <= self.budget:
+            # The same fall goes on. Of what little arrives meanwhile the estimate may be far too low.
+            self.budget = max(LEAST, self.sent, min(self.budget, remb))
+        elif remb < _FALL * self.remb and remb < max(self.sent, probed):
             confirmed = now - self._fell_at < _CONFIRMED_WITHIN or self.loss > _LOSS_FINE
             self._fell_at = now
             if self._probe is not None or (confirmed and now - self._probe_failed_at > _SETTLES):
@@ -145,7 +150,8 @@ class Bandwidth:
         self.loss = (self.loss + fraction) / 2
         trial = self.on_trial(now)
         if fraction > _LOSS_ON_TRIAL if trial else self.loss > _LOSS_BAD and fraction > _LOSS_FINE:
-            sending = self.probe_rate(now) or min(self.budget, self.sent or self.budget)
+            media = min(self.budget, self.sent or self.budget)
+            sending = self._probe.rate_at(now) if self._probe is not None else media
             # What little is lost, sending less may mend; of what is much, only what arrived is carried.
             lost = fraction if fraction > _LOSS_HEAVY else self.loss / 2
             self._suffered(sending * (1 - lost), now)

@@ -157,6 +157,35 @@ def test_one_fall_is_a_busy_browser_and_two_are_a_full_link() -> None:
     assert link.is_overloaded(2.0)
 
 
+def test_a_fall_that_goes_on_is_followed_down_to_what_is_sent_since() -> None:
+    link = Bandwidth()
+    link.on_sent(950_000)
+    for at, remb in ((1.0, 1_000_000), (1.2, 640_000), (1.4, 440_000)):
+        link.on_remb(remb, at)
+    assert link.budget == 440_000
+    link.on_sent(190_000)
+    link.on_remb(220_000, 1.6)
+    assert link.budget == 220_000, "or a picture of 400 kb/s would be sent at once"
+    link.on_remb(90_000, 1.8)
+    assert link.budget == 190_000, "of what little arrives the estimate is too low"
+    link.on_remb(150_000, 5.0)
+    assert link.budget == 190_000
+
+
+def test_a_probe_sends_no_longer_than_it_lasts_and_is_judged_afterwards() -> None:
+    link = Bandwidth()
+    link.budget = 200_000.0
+    link.on_sent(190_000)
+    link.tick(0.0, 500_000)
+    link.tick(1.0, 500_000)
+    assert link.probe_rate(2.4) > 500_000
+    assert not link.probe_rate(2.6)
+    assert link.is_probing
+    link.on_loss(0.7, 2.9)  # what is told now tells of it
+    assert not link.is_probing
+    assert link.budget == 190_000
+
+
 def test_a_link_that_carries_no_picture_rests_longer_each_time_and_forgets_it_when_one_is_carried() -> None:
     link, now, rests = Bandwidth(), 100.0, []
     for _ in range(5):
