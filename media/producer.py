@@ -8,6 +8,7 @@ from media.layer import Layer, Sink
 from media.voice import Voice
 
 _PRESUMED_LEVEL = 40  # that of quiet speech
+_DEAF = 0.35  # seconds after a request for a keyframe in which browsers take no other of the same source: 0.3
 
 
 class Stand(Protocol):
@@ -49,6 +50,7 @@ class Producer:
         self.stays = stays  # where it stands, whoever else speaks
         self.voice = Voice()
         self._stand = stand
+        self._asked_at = float("-inf")
         self.layers = [
             Layer(
                 rid,
@@ -59,9 +61,17 @@ class Producer:
                 sink=sink,
                 send_rtcp=send_rtcp,
                 on_asked=on_asked,
+                may_ask=self._may_ask,
             )
             for rid, sink in zip(rids or [""], stand.strands, strict=False)
         ]
+
+    def _may_ask(self, now: float) -> bool:
+        """Say whether a request for a keyframe would be heard; one that may be is made."""
+        if now - self._asked_at < _DEAF:
+            return False
+        self._asked_at = now
+        return True
 
     def move(self, stand: Stand) -> None:
         """Go and stand elsewhere."""

@@ -2,6 +2,7 @@
 
 import itertools
 import struct
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,13 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from media import vp8
+from media import rtcp, vp8
 from media.allocation import Demand, allocate
 from media.arrivals import Arrivals
 from media.bandwidth import START, Bandwidth
 from media.draft import Shift
 from media.formats import VP8
+from media.producer import Producer
 from media.red import primary
+from media.rtcp import KeyframeRequest
 from media.rtp import HEADER, HEADER_SIZE, SEND_TIME_SIZE
 from media.sdp import SdpError, parse
 from media.slot import Slot, stage
@@ -376,6 +379,48 @@ async def test_another_quality_begins_with_a_keyframe_and_the_old_one_goes_on_un
     assert watcher.got[-1][3]
     sources[1].send()
     assert len(watcher.got) == 12
+
+
+def test_a_browser_is_asked_for_keyframes_of_two_qualities_no_faster_than_it_listens() -> None:
+    slot, _ = _camera()
+    asked: list[bytes] = []
+    producer = Producer(
+        mid="0",
+        owner="teacher",
+        source="camera",
+        payload_format=VP8,
+        payload_type=96,
+        rtx_payload_type=97,
+        red_payload_type=None,
+        rids=("q", "h", "f"),
+        stand=slot,
+        send_rtcp=asked.append,
+        on_asked=lambda _count: None,
+    )
+    poorest, better, best = producer.layers
+    for n, layer in enumerate(producer.layers):
+        layer.ssrc = 7000 + n
+
+    def asked_by(now: float) -> list[int]:
+        producer.tick(now)
+        return [
+            one.media_ssrc
+            for packet in asked
+            for one in rtcp.parse(packet)
+            if isinstance(one, KeyframeRequest)
+        ]
+
+    now = time.monotonic()
+    better.request_keyframe()
+    assert asked_by(now + 0.2) == [7001]
+    poorest.request_keyframe()
+    assert asked_by(now + 0.22) == [7001]
+    assert asked_by(now + 0.4) == [7001, 7000]
+    poorest.on_rtp(_frame(1, key=True), 0x80, 1, 0, now + 0.5)
+    assert asked_by(now + 1.3) == [7001, 7000, 7001], "what does not come is asked for each second"
+    best.request_keyframe()
+    assert asked_by(now + 1.6)[3:] == []
+    assert asked_by(now + 1.7)[3:] == [7002]
 
 
 async def test_who_comes_between_two_keyframes_sees_the_picture_at_once() -> None:
