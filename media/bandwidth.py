@@ -22,6 +22,7 @@ _PROBE_SECONDS, _RISE_SECONDS = 1.5, 1.0  # of a probe; in how many of them it c
 # Which part of the packets may be missed in a probe and on a trial, and how many may always be.
 _MISSED_BY_PROBE, _MISSED_ON_TRIAL, _MISSED = 0.05, 0.1, 4
 _TYPICAL_PACKET = 8_000.0  # bits
+_QUEUED_BY_PROBE = 0.06  # seconds its packets may wait on their way
 _PATIENCE, _LONGEST_PATIENCE = 3.0, 10.0  # seconds between two probes; each that fails doubles it
 _WELL_USED, _GROWTH = 0.75, 1.05  # once a second
 _FIRST_PROBE = 1.0  # seconds after the first packets
@@ -144,6 +145,13 @@ class Bandwidth:
             if _is_too_much(len(self._missed), _MISSED_ON_TRIAL * self.sent, now - self._rested_until):
                 self._suffered(self.budget, now)
                 self.rest(now)
+
+    def on_arrivals(self, queued: float, missing: Iterable[object], now: float) -> None:
+        """Note how long a probe's packets wait on their way, in seconds, and which of them are missing."""
+        if self._probe is not None:
+            self._probe.missed.update(missing)
+            if queued > _QUEUED_BY_PROBE or self._probe.is_too_much(now):
+                self._suffered(self.sent, now)
 
     def on_loss(self, fraction: float, now: float) -> None:
         """Note which part of what was sent did not arrive, of 1."""

@@ -2,18 +2,16 @@
 that send no estimate of their own. Speaks as a REMB does: it falls when the link is too full, and climbs no
 further than half above what arrives. Time is an argument, in seconds.
 
-A packet that waits in a queue on its way comes later than the quickest did. A queue that stays says that more
-is sent than is carried.
+A queue that stays says that more is sent than is carried.
 """
 
 from collections import deque
 
 from media.rtcp import TransportFeedback
+from media.transit import Transit
 
-_RING = 1 << 12  # packets remembered; feedback comes ten times a second
-_LONG, _SHORT = 0.08, 0.03  # seconds in the queue: too long, and as good as none
 _SMOOTHED = 0.2  # weight of a new packet's time in the queue
-_QUICKEST_KEPT = 10.0  # seconds for which the quickest packet is remembered, at least: clocks drift
+_LONG, _SHORT = 0.08, 0.03  # seconds in the queue: too long, and as good as none
 _WINDOW = 1.0  # seconds over which what arrives is counted
 _FALL, _PAUSE = 0.85, 0.3  # of what arrives; seconds between two falls
 _ABOVE, _LEAST_ABOVE = 1.5, 20_000  # times what arrives, and bits per second
@@ -24,44 +22,29 @@ class Downlink:
     """Of one connection; numbers are 16 bits and count over all of its streams."""
 
     def __init__(self) -> None:
-        self._next = 0
-        self._sent: list[tuple[int, float, int] | None] = [None] * _RING  # number, when, bytes
+        self._transit = Transit()
         self._arrived: deque[tuple[float, int]] = deque()  # when by the viewer's clock, bytes
         self._bytes = 0
-        self._quickest = [float("inf"), float("inf")]  # of these ten seconds, of the ten before
-        self._quickest_since = 0.0
-        self._queued = 0.0
+        self._queued = 0.0  # seconds in the queue, smoothed
         self._rate = 0.0  # the estimate, bits per second; 0: none yet
         self._fell_at = float("-inf")
         self._told_at: float | None = None
 
     def number(self, size: int, now: float) -> int:
         """Return the number of a packet that is sent now."""
-        number = self._next
-        self._sent[number % _RING] = number, now, size
-        self._next = (number + 1) & 0xFFFF
-        return number
+        return self._transit.number(size, now)
 
     def on_feedback(self, feedback: TransportFeedback, now: float) -> float | None:
         """Return what the link is believed to carry, in bits per second; None while too little is known."""
-        if now - self._quickest_since > _QUICKEST_KEPT:
-            self._quickest = [float("inf"), self._quickest[0]]
-            self._quickest_since = now
         waited_before, known = self._queued, False
-        for n, at in enumerate(feedback.arrivals):
-            number = (feedback.first + n) & 0xFFFF
-            sent = self._sent[number % _RING]
-            if at is None or sent is None or sent[0] != number:
-                continue
-            known = True
-            self._sent[number % _RING] = None
-            self._note(at, at - sent[1], sent[2])
+        for arrival in self._transit.on_feedback(feedback, now):
+            if arrival.at is not None:
+                known = True
+                self._queued += _SMOOTHED * (arrival.waited - self._queued)
+                self._note(arrival.at, arrival.size)
         return self._estimate(now, rising=self._queued >= waited_before) if known else None
 
-    def _note(self, at: float, took: float, size: int) -> None:
-        """`took` is off by what the two clocks differ by, which the quickest packet's is as well."""
-        self._quickest[0] = min(self._quickest[0], took)
-        self._queued += _SMOOTHED * (took - min(self._quickest) - self._queued)
+    def _note(self, at: float, size: int) -> None:
         self._arrived.append((at, size))
         self._bytes += size
         while self._arrived[-1][0] - self._arrived[0][0] > _WINDOW:

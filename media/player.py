@@ -61,7 +61,7 @@ class PlayerTransport(SubscribeTransport):
         self.translate(self._tables)
         setup = "active" if offer.setup == "passive" else "passive"
         self.accept(offer)
-        self._takes_red = False
+        self._takes_red = self._probe.is_counted = False
         counts = _counts(offer)
         if counts is not None:
             self.count_packets(counts)

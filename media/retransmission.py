@@ -3,15 +3,19 @@ link to see whether it carries more.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from media.formats import RTX_OF
-from media.rtp import HEADER_SIZE, SEND_TIME_SIZE, send_time
+from media.rtcp import TransportFeedback
+from media.rtp import HEADER_SIZE, SEND_TIME_SIZE, TRANSPORT_SEQUENCE, counted, send_time
 from media.slot import Slot
+from media.transit import Transit
 from media.view import View
 
 _MOST_PROBES = 12  # packets in 20 ms
 _LONGEST_PAUSE = 0.1  # seconds of a probe that are made up for
+_TELLING = 3  # packets in a row that waited: one alone may be late for other reasons
 _MOST_REFUSED = 15  # times in a probe that we had no room ourselves, of about 75
 
 
@@ -58,16 +62,23 @@ class Probe:
         self._retransmissions = retransmissions
         self._send = send
         self._at: float | None = None  # while it runs
+        self._ahead = 0.0  # bytes sent that were not due yet: a packet is sent whole
         self._refused = 0
         self._since: Mapping[int, int | None] = {}  # the last numbers before it, by SSRC
+        self.is_counted = False  # its packets are numbered, for the viewer to tell when each arrived
+        self._transit = Transit()
+        self._waited: deque[float] = deque(maxlen=_TELLING)
 
     def begin(self, views: Mapping[int, View]) -> None:
         """Remember what was sent before; again, while it runs, that changes nothing."""
         if self._at is None:
             self._since = {ssrc: view.last for ssrc, view in views.items()}
+            self._transit = Transit(self._transit.next)
+            self._waited.clear()
 
     def end(self) -> None:
         self._at = None
+        self._ahead = 0.0
         self._refused = 0
 
     @property
@@ -80,12 +91,28 @@ class Probe:
         since = self._since.get(ssrc)
         return since is None or 0 < (sequence - since) & 0xFFFF < 0x8000
 
+    @property
+    def queued(self) -> float:
+        """Return how long its packets wait in a queue on their way, in seconds; 0 when too little is told."""
+        return min(self._waited) if len(self._waited) == _TELLING else 0.0
+
+    def on_feedback(self, feedback: TransportFeedback, now: float) -> list[int]:
+        """Take when its packets arrived; return the numbers of those that did not."""
+        missing = []
+        for arrival in self._transit.on_feedback(feedback, now):
+            if arrival.at is None:
+                missing.append(arrival.number)
+            else:
+                self._waited.append(arrival.waited)
+        return missing
+
     def fill(self, rate: float, views: Iterable[View], now: float) -> None:
         """Send what is due at a rate, in bits per second, of what one of these views shows."""
         elapsed = now - self._at if self._at is not None else 0.0
         self._at = now
         view = next(iter(views), None)
-        owed = max(0.0, rate) / 8 * min(elapsed, _LONGEST_PAUSE)
+        owed = max(0.0, rate) / 8 * min(elapsed, _LONGEST_PAUSE) - self._ahead
+        self._ahead = max(0.0, -owed)
         for n in range(_MOST_PROBES):
             if view is None or owed <= 0:
                 return
@@ -94,6 +121,10 @@ class Probe:
             if again is None:
                 return
             owed -= len(again)
+            self._ahead = max(0.0, -owed)
+            if self.is_counted:
+                number = self._transit.number(len(again), now)
+                again = counted(again, number, TRANSPORT_SEQUENCE)
             if not self._send(again):
                 self._refused += 1
                 return

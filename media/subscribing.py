@@ -13,7 +13,7 @@ from media.formats import H264, OPUS, VP8
 from media.programme import Picture, Programme
 from media.red import PAYLOAD_TYPE as RED
 from media.retransmission import Probe, Retransmissions
-from media.rtp import SEND_TIME, URI_SEND_TIME, counted
+from media.rtp import SEND_TIME, TRANSPORT_SEQUENCE, URI_SEND_TIME, URI_TRANSPORT_SEQUENCE, counted
 from media.sdp import Description, write
 from media.slot import Place, Slot
 from media.srtp import Target
@@ -91,6 +91,12 @@ class SubscribeTransport(Transport):
         """Take the client's answer and begin the handshake. Raises NewPeerCertificate."""
         self._takes_red, self._takes_h264 = (
             any(one.codec(name) is not None for one in answer.sections) for name in ("red", H264.name)
+        )
+        self._probe.is_counted = any(
+            one.extensions.get(URI_TRANSPORT_SEQUENCE) == TRANSPORT_SEQUENCE
+            and "transport-cc" in one.feedback
+            for one in answer.sections
+            if one.kind == "video"
         )
         self.connect(answer, server=answer.setup != "passive")
 
@@ -267,15 +273,21 @@ class SubscribeTransport(Transport):
         elif isinstance(report, rtcp.Remb):
             self._on_estimate(report.bitrate, time.monotonic())
         elif isinstance(report, rtcp.TransportFeedback):
-            now = time.monotonic()
-            found = self._downlink.on_feedback(report, now) if self._downlink is not None else None
-            if found is not None:
-                self._on_estimate(found, now)
+            self._on_arrivals(report, time.monotonic())
         elif isinstance(report, rtcp.ReportBlock):
             view = self._views.get(report.ssrc)
             if view is not None and not self.bandwidth.settles(time.monotonic()):
                 lost = self._lost if view.slot.place.kind == "video" else self._lost_sound
                 lost.append(report.fraction / 256)
+
+    def _on_arrivals(self, feedback: rtcp.TransportFeedback, now: float) -> None:
+        if self._downlink is not None:
+            found = self._downlink.on_feedback(feedback, now)
+            if found is not None:
+                self._on_estimate(found, now)
+        elif self.bandwidth.is_probing:
+            missing = self._probe.on_feedback(feedback, now)
+            self.bandwidth.on_arrivals(self._probe.queued, missing, now)
 
     def _on_estimate(self, bitrate: float, now: float) -> None:
         link = self.bandwidth
@@ -428,12 +440,13 @@ def _lines(place: Place, local: Sequence[str]) -> list[str]:
         lines.append(f"a=rtpmap:{one.payload_type} {one.encoding}")
         if one.parameters:
             lines.append(f"a=fmtp:{one.payload_type} {one.parameters}")
-        lines += [f"a=rtcp-fb:{one.payload_type} {kind}" for kind in (*FEEDBACK, "goog-remb")]
+        lines += [f"a=rtcp-fb:{one.payload_type} {kind}" for kind in (*FEEDBACK, "goog-remb", "transport-cc")]
         lines.append(f"a=rtpmap:{one.rtx_payload_type} rtx/{one.clock}")
         lines.append(f"a=fmtp:{one.rtx_payload_type} apt={one.payload_type}")
     return [
         *lines,
         f"a=extmap:{SEND_TIME} {URI_SEND_TIME}",
+        f"a=extmap:{TRANSPORT_SEQUENCE} {URI_TRANSPORT_SEQUENCE}",
         f"a=ssrc-group:FID {place.ssrc} {place.rtx_ssrc}",
         f"a=ssrc:{place.ssrc} cname:{place.stream}",
         f"a=ssrc:{place.rtx_ssrc} cname:{place.stream}",

@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 
+from media.arrivals import Arrivals
+from media.bandwidth import Bandwidth
 from media.formats import RTX_OF, VP8
 from media.retransmission import Probe, Retransmissions
-from media.rtp import HEADER, HEADER_SIZE, SEND_TIME_SIZE, send_time
+from media.rtcp import TransportFeedback, parse
+from media.rtp import HEADER, HEADER_SIZE, SEND_TIME_SIZE, TRANSPORT_SEQUENCE, element, parts, send_time
 from media.slot import Slot, stage
 
 _BODY = HEADER_SIZE + SEND_TIME_SIZE
@@ -62,14 +65,13 @@ def probe(view: Any, link: _Link) -> Probe:
 
 
 @pytest.mark.parametrize("rate", [50_000.0, 300_000.0, 1_000_000.0, 2_000_000.0])
-def test_a_link_is_filled_at_the_rate_and_no_more_than_a_packet_too_much_each_time(
+def test_a_link_is_filled_at_the_rate_and_no_more_than_a_packet_too_much(
     probe: Probe, view: Any, link: _Link, rate: float
 ) -> None:
     for n in range(101):
-        before = len(link.sent)
         probe.fill(rate, [view], 10.0 + n * 0.02)
-        owed = rate / 8 * 0.02 if n else 0
-        sent = [len(packet) for packet in link.sent[before:]]
+        owed = rate / 8 * 0.02 * n
+        sent = [len(packet) for packet in link.sent]
         assert sum(sent) >= owed - 1
         assert sum(sent[:-1]) <= owed
 
@@ -137,3 +139,99 @@ def test_only_what_was_sent_since_it_began_counts_against_it(probe: Probe, view:
     probe.end()
     probe.begin({ssrc: view})
     assert not probe.covers(ssrc, 900)
+
+
+class _Narrow(_Link):
+    """Carries so many bits per second 30 ms away, of which the class takes its part; holds half a second."""
+
+    def __init__(self, rate: float, media: float) -> None:
+        super().__init__()
+        self.now = 50.0
+        self.longest = 0.0  # that a packet had to wait
+        self.lost = 0
+        self._rate, self._media = rate, media
+        self._free_at = 0.0
+        self._coming: list[tuple[float, int]] = []
+        self._arrivals = Arrivals()
+
+    def take(self, packet: bytes) -> bool:
+        extension, _ = parts(packet, len(packet))
+        number = element(extension, TRANSPORT_SEQUENCE)
+        assert number is not None
+        if self._carry(8 * len(packet)):
+            self._coming.append((self._free_at + 0.03, int.from_bytes(number, "big")))
+        else:
+            self.lost += 1
+        return True
+
+    def pass_on(self, seconds: float) -> list[TransportFeedback]:
+        """Let time pass; return what the viewer tells."""
+        self._carry(self._media * seconds)
+        self.now += seconds
+        for at, number in [one for one in self._coming if one[0] <= self.now]:
+            self._arrivals.note(number, at + 7777.0)
+        self._coming = [one for one in self._coming if one[0] > self.now]
+        told = [one for packet in self._arrivals.feedback(1) for one in parse(packet)]
+        return [one for one in told if isinstance(one, TransportFeedback)]
+
+    def _carry(self, bits: float) -> bool:
+        waits = max(0.0, self._free_at - self.now)
+        self.longest = max(self.longest, waits)
+        if waits > 0.5 or not self.has_room:
+            return False
+        self._free_at = self.now + waits + bits / self._rate
+        return True
+
+
+def _probed(link: _Narrow, view: Any) -> Bandwidth:
+    """Probe a link on which 180 kb/s are sent for 450, and nothing is told but what arrives."""
+    bandwidth, probe = Bandwidth(), Probe(Retransmissions([view.slot]), link.take)
+    probe.is_counted = True
+    bandwidth.budget = 200_000.0
+    bandwidth.on_sent(180_000)
+    bandwidth.tick(link.now - 1, 450_000)
+    bandwidth.tick(link.now, 450_000)
+    assert bandwidth.is_probing
+    probe.begin({view.slot.place.ssrc: view})
+    for n in range(100):
+        rate = bandwidth.probe_rate(link.now)
+        if rate:
+            probe.fill(rate - bandwidth.sent, [view], link.now)
+        for feedback in link.pass_on(0.02):
+            if bandwidth.is_probing:
+                missing = probe.on_feedback(feedback, link.now)
+                bandwidth.on_arrivals(probe.queued, missing, link.now)
+        if n % 50 == 49:
+            bandwidth.tick(link.now, None)
+    return bandwidth
+
+
+def test_a_probe_ends_before_a_link_that_is_too_narrow_loses_anything(view: Any) -> None:
+    link = _Narrow(300_000, 180_000)
+    bandwidth = _probed(link, view)
+    assert bandwidth.is_full(link.now - 0.5), "it failed, within a second and a half"
+    assert bandwidth.budget <= 200_000
+    assert link.longest < 0.2
+    assert not link.lost
+    assert len(link.sent) == 0
+
+
+def test_a_probe_of_a_link_that_carries_it_goes_to_its_end(view: Any) -> None:
+    link = _Narrow(700_000, 180_000)
+    assert _probed(link, view).budget > 450_000
+
+
+def test_a_probe_whose_packets_do_not_arrive_ends_though_none_is_late(view: Any) -> None:
+    """As where a router holds no queue, but drops what is above a rate."""
+    link = _Narrow(10_000_000, 180_000)
+    carried = link.take
+
+    def policed(packet: bytes) -> bool:
+        link.has_room = len(link.sent) % 2 == 0
+        link.sent.append(packet)
+        return carried(packet)
+
+    link.take = policed  # type: ignore[method-assign]
+    bandwidth = _probed(link, view)
+    assert 4 <= link.lost < 15
+    assert bandwidth.budget <= 200_000
