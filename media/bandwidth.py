@@ -22,7 +22,6 @@ _PROBE_SECONDS, _RISE_SECONDS = 1.5, 1.0  # of a probe; in how many of them it c
 # Which part of the packets may be missed in a probe and on a trial, and how many may always be.
 _MISSED_BY_PROBE, _MISSED_ON_TRIAL, _MISSED = 0.05, 0.1, 4
 _TYPICAL_PACKET = 8_000.0  # bits
-_QUEUED_BY_PROBE = 0.06  # seconds its packets may wait on their way
 _PATIENCE, _LONGEST_PATIENCE = 3.0, 10.0  # seconds between two probes; each that fails doubles it
 _WELL_USED, _GROWTH = 0.75, 1.05  # once a second
 _FIRST_PROBE = 1.0  # seconds after the first packets
@@ -37,7 +36,8 @@ class _Probe:
     began_at: float
     begins_with: float
     rate: float  # what it is about
-    missed: set[object] = field(default_factory=set)
+    missed: set[object] = field(default_factory=set)  # of what else is sent
+    missing: int = 0  # of its own packets
 
     def rate_at(self, now: float) -> float:
         risen = min(1.0, (now - self.began_at) / _RISE_SECONDS)
@@ -47,7 +47,9 @@ class _Probe:
         return now - self.began_at >= _PROBE_SECONDS
 
     def is_too_much(self, now: float) -> bool:
-        return _is_too_much(len(self.missed), _MISSED_BY_PROBE * self.rate, now - self.began_at)
+        return _is_too_much(
+            len(self.missed) + self.missing, _MISSED_BY_PROBE * self.rate, now - self.began_at
+        )
 
 
 def _is_too_much(missed: int, rate: float, seconds: float) -> bool:
@@ -63,6 +65,7 @@ class Bandwidth:
         self.loss = 0.0
         self.remb = 0.0
         self.sent = 0.0
+        self._lowest = 0.0  # REMB since a fall that is settling
         self._probe: _Probe | None = None
         self._probe_failed_at = float("-inf")
         self._patience = _PATIENCE
@@ -123,10 +126,15 @@ class Bandwidth:
     def on_remb(self, remb: float, now: float) -> None:
         probed = self._probe.rate_at(now) if self._probe is not None else 0.0
         if now - self._suffered_at < _SETTLES and self.sent <= self.budget:
-            # The same fall goes on. Of what little arrives meanwhile the estimate may be far too low.
+            # The same fall goes on. Of what little arrives meanwhile the estimate may be far too low: it
+            # rises then, or the link carries less than is sent even now.
             self.budget = max(LEAST, self.sent, min(self.budget, remb))
-        elif remb < _FALL * self.remb and remb < max(self.sent, probed):
-            confirmed = now - self._fell_at < _CONFIRMED_WITHIN or self.loss > _LOSS_FINE
+            self._lowest = min(self._lowest or remb, remb)
+            self.remb = remb
+            return
+        stays_down, self._lowest = 0 < remb <= self._lowest, 0.0
+        if (remb < _FALL * self.remb or stays_down) and remb < max(self.sent, probed):
+            confirmed = stays_down or now - self._fell_at < _CONFIRMED_WITHIN or self.loss > _LOSS_FINE
             self._fell_at = now
             if self._probe is not None or (confirmed and now - self._probe_failed_at > _SETTLES):
                 self._suffered(remb, now)
@@ -146,11 +154,11 @@ class Bandwidth:
                 self._suffered(self.budget, now)
                 self.rest(now)
 
-    def on_arrivals(self, queued: float, missing: Iterable[object], now: float) -> None:
-        """Note how long a probe's packets wait on their way, in seconds, and which of them are missing."""
+    def on_arrivals(self, missing: int, now: float, *, held_up: bool) -> None:
+        """Note whether a probe's packets are held up on their way, and how many of them are missing."""
         if self._probe is not None:
-            self._probe.missed.update(missing)
-            if queued > _QUEUED_BY_PROBE or self._probe.is_too_much(now):
+            self._probe.missing = missing
+            if held_up or self._probe.is_too_much(now):
                 self._suffered(self.sent, now)
 
     def on_loss(self, fraction: float, now: float) -> None:

@@ -37,14 +37,16 @@ class Downlink:
     def on_feedback(self, feedback: TransportFeedback, now: float) -> float | None:
         """Return what the link is believed to carry, in bits per second; None while too little is known."""
         waited_before, known = self._queued, False
-        for arrival in self._transit.on_feedback(feedback, now):
-            if arrival.at is not None:
-                known = True
-                self._queued += _SMOOTHED * (arrival.waited - self._queued)
-                self._note(arrival.at, arrival.size)
+        for arrival in self._transit.arrivals(feedback, now):
+            known = True
+            self._queued += _SMOOTHED * (arrival.waited - self._queued)
+            self._note(arrival.at, arrival.size)
         return self._estimate(now, rising=self._queued >= waited_before) if known else None
 
     def _note(self, at: float, size: int) -> None:
+        if self._arrived and at < self._arrived[0][0] - _WINDOW:  # their clock begins anew
+            self._arrived.clear()
+            self._bytes = 0
         self._arrived.append((at, size))
         self._bytes += size
         while self._arrived[-1][0] - self._arrived[0][0] > _WINDOW:

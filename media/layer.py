@@ -42,7 +42,7 @@ class Layer:
         sink: Sink,
         send_rtcp: Callable[[bytes], None],
         on_asked: Callable[[int], None],
-        may_ask: Callable[[float], bool],
+        ask_if_heard: Callable[[float], bool],
     ) -> None:
         self.rid = rid
         self.payload_format = payload_format
@@ -60,7 +60,7 @@ class Layer:
         self.sink = sink
         self._send_rtcp = send_rtcp
         self._on_asked = on_asked
-        self._may_ask = may_ask  # for a keyframe, with regard to the other qualities
+        self._ask_if_heard = ask_if_heard  # for a keyframe, with regard to the other qualities
         self._reception = Reception(payload_format.clock)
         self._missing = MissingPackets() if self._video else None
         self._keyframe_wanted = False
@@ -184,7 +184,7 @@ class Layer:
             self._missing.given_up = False
             self._keyframe_wanted = True
         due = now - self._keyframe_asked_at >= _KEYFRAME_INTERVAL
-        if self._keyframe_wanted and due and self._may_ask(now):
+        if self._keyframe_wanted and due and self._ask_if_heard(now):
             self._keyframe_asked_at = now
             self._send_rtcp(rtcp.picture_loss(1, self.ssrc))
         if len(self._missing):

@@ -12,7 +12,7 @@ from media.programme import Picture
 from media.rtp import SEND_TIME, URI_SEND_TIME, URI_TRANSPORT_SEQUENCE
 from media.sdp import Codec, Description, SdpError, Section, rejected, write
 from media.slot import Place, Slot
-from media.subscribing import FEEDBACK, SubscribeTransport
+from media.subscribing import FEEDBACK, SubscribeTransport, counts_in
 from media.transport import Transport, Wiring
 
 UNTAKEN = 0xFF  # in a table of payload types
@@ -81,11 +81,9 @@ class PlayerTransport(SubscribeTransport):
 
 def _counts(offer: Description) -> int | None:
     """Return the extension to count packets in: for who tells when they arrived, and no estimate."""
-    pictures = [one for one in offer.sections if one.kind == "video" and not one.rejected]
-    if not pictures or any("goog-remb" in one.feedback for one in pictures):
+    if any("goog-remb" in one.feedback for one in offer.sections if one.kind == "video" and not one.rejected):
         return None
-    found = {one.extensions.get(URI_TRANSPORT_SEQUENCE) for one in pictures if "transport-cc" in one.feedback}
-    number = found.pop() if len(found) == 1 else None
+    number = counts_in(offer)
     return number if number is not None and number < _TWO_BYTES and number != SEND_TIME else None
 
 

@@ -61,13 +61,13 @@ class Producer:
                 sink=sink,
                 send_rtcp=send_rtcp,
                 on_asked=on_asked,
-                may_ask=self._may_ask,
+                ask_if_heard=self._ask_if_heard,
             )
             for rid, sink in zip(rids or [""], stand.strands, strict=False)
         ]
 
-    def _may_ask(self, now: float) -> bool:
-        """Say whether a request for a keyframe would be heard; one that may be is made."""
+    def _ask_if_heard(self, now: float) -> bool:
+        """Say whether a request for a keyframe would be heard, and reckon with it then."""
         if now - self._asked_at < _DEAF:
             return False
         self._asked_at = now

@@ -8,14 +8,23 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from media.formats import RTX_OF
 from media.rtcp import TransportFeedback
-from media.rtp import HEADER_SIZE, SEND_TIME_SIZE, TRANSPORT_SEQUENCE, counted, send_time
+from media.rtp import (
+    COUNTED_SIZE,
+    HEADER_SIZE,
+    LONGEST,
+    SEND_TIME_SIZE,
+    TRANSPORT_SEQUENCE,
+    counted,
+    send_time,
+)
 from media.slot import Slot
 from media.transit import Transit
 from media.view import View
 
 _MOST_PROBES = 12  # packets in 20 ms
 _LONGEST_PAUSE = 0.1  # seconds of a probe that are made up for
-_TELLING = 3  # packets in a row that waited: one alone may be late for other reasons
+_WAIT = 0.06  # seconds its packets may wait on their way ...
+_TELLING = 0.15  # ... all those that arrived in so many seconds: one alone may be late for other reasons
 _MOST_REFUSED = 15  # times in a probe that we had no room ourselves, of about 75
 
 
@@ -58,8 +67,11 @@ class Retransmissions:
 class Probe:
     """Fills one link with the newest packets the viewer has, for as long as its `Bandwidth` says."""
 
-    def __init__(self, retransmissions: Retransmissions, send: Callable[[bytes], bool]) -> None:
+    def __init__(
+        self, retransmissions: Retransmissions, has_room: Callable[[], bool], send: Callable[[bytes], None]
+    ) -> None:
         self._retransmissions = retransmissions
+        self._has_room = has_room
         self._send = send
         self._at: float | None = None  # while it runs
         self._ahead = 0.0  # bytes sent that were not due yet: a packet is sent whole
@@ -67,14 +79,16 @@ class Probe:
         self._since: Mapping[int, int | None] = {}  # the last numbers before it, by SSRC
         self.is_counted = False  # its packets are numbered, for the viewer to tell when each arrived
         self._transit = Transit()
-        self._waited: deque[float] = deque(maxlen=_TELLING)
+        self._arrived: deque[tuple[float, float]] = deque()  # when by the viewer's clock, how long it waited
+        self._missing: set[int] = set()
 
     def begin(self, views: Mapping[int, View]) -> None:
         """Remember what was sent before; again, while it runs, that changes nothing."""
         if self._at is None:
             self._since = {ssrc: view.last for ssrc, view in views.items()}
             self._transit = Transit(self._transit.next)
-            self._waited.clear()
+            self._arrived.clear()
+            self._missing.clear()
 
     def end(self) -> None:
         self._at = None
@@ -92,19 +106,22 @@ class Probe:
         return since is None or 0 < (sequence - since) & 0xFFFF < 0x8000
 
     @property
-    def queued(self) -> float:
-        """Return how long its packets wait in a queue on their way, in seconds; 0 when too little is told."""
-        return min(self._waited) if len(self._waited) == _TELLING else 0.0
+    def is_held_up(self) -> bool:
+        """Say whether its packets wait in a queue that does not shrink; False when nothing is told of it."""
+        if not self._arrived or self._arrived[-1][0] - self._arrived[0][0] < _TELLING / 2:
+            return False
+        least = min(waited for _, waited in self._arrived)
+        return least > _WAIT and self._arrived[-1][1] >= self._arrived[0][1]
 
-    def on_feedback(self, feedback: TransportFeedback, now: float) -> list[int]:
-        """Take when its packets arrived; return the numbers of those that did not."""
-        missing = []
-        for arrival in self._transit.on_feedback(feedback, now):
-            if arrival.at is None:
-                missing.append(arrival.number)
-            else:
-                self._waited.append(arrival.waited)
-        return missing
+    def on_feedback(self, feedback: TransportFeedback, now: float) -> int:
+        """Take when its packets arrived; return how many of all those told of did not."""
+        for arrival in self._transit.arrivals(feedback, now):
+            self._missing.discard(arrival.number)
+            self._arrived.append((arrival.at, arrival.waited))
+            while abs(arrival.at - self._arrived[0][0]) > _TELLING:
+                self._arrived.popleft()
+        self._missing.update(self._transit.missing(feedback))
+        return len(self._missing)
 
     def fill(self, rate: float, views: Iterable[View], now: float) -> None:
         """Send what is due at a rate, in bits per second, of what one of these views shows."""
@@ -116,15 +133,16 @@ class Probe:
         for n in range(_MOST_PROBES):
             if view is None or owed <= 0:
                 return
+            if not self._has_room():
+                self._refused += 1
+                return
             packet = view.recent(n)
             again = self._retransmissions.wrap(view, packet) if packet is not None else None
             if again is None:
                 return
-            owed -= len(again)
-            self._ahead = max(0.0, -owed)
-            if self.is_counted:
+            if self.is_counted and len(again) + COUNTED_SIZE <= LONGEST:
                 number = self._transit.number(len(again), now)
                 again = counted(again, number, TRANSPORT_SEQUENCE)
-            if not self._send(again):
-                self._refused += 1
-                return
+            self._send(again)
+            owed -= len(again)
+            self._ahead = max(0.0, -owed)

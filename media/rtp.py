@@ -14,7 +14,7 @@ URI_AUDIO_LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 URI_SEND_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
 URI_TRANSPORT_SEQUENCE = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 SEND_TIME, SEND_TIME_SIZE = 3, 8  # the id we offer it under, and its bytes in a packet
-TRANSPORT_SEQUENCE = 4  # the id we offer it under
+TRANSPORT_SEQUENCE, COUNTED_SIZE = 4, 4  # the id we offer it under, and its bytes beside a time of sending
 
 _ONE_BYTE, _TWO_BYTE, _TWO_BYTE_MASK = 0xBEDE, 0x1000, 0xFFF0
 _ONE_BYTE_HEAD = _ONE_BYTE.to_bytes(2, "big")

@@ -69,7 +69,7 @@ class SubscribeTransport(Transport):
         self._settled: object = None  # the programme's shape for which all is decided
         self._version = 0
         self._retransmissions = Retransmissions(slots)
-        self._probe = Probe(self._retransmissions, self._fill)
+        self._probe = Probe(self._retransmissions, self._has_room, self.send_rtp)
         self._nacked = 0
         self._resent = 0  # bytes in this second
         self._keyframes = 0
@@ -92,12 +92,7 @@ class SubscribeTransport(Transport):
         self._takes_red, self._takes_h264 = (
             any(one.codec(name) is not None for one in answer.sections) for name in ("red", H264.name)
         )
-        self._probe.is_counted = any(
-            one.extensions.get(URI_TRANSPORT_SEQUENCE) == TRANSPORT_SEQUENCE
-            and "transport-cc" in one.feedback
-            for one in answer.sections
-            if one.kind == "video"
-        )
+        self._probe.is_counted = counts_in(answer) == TRANSPORT_SEQUENCE
         self.connect(answer, server=answer.setup != "passive")
 
     @property
@@ -287,7 +282,7 @@ class SubscribeTransport(Transport):
                 self._on_estimate(found, now)
         elif self.bandwidth.is_probing:
             missing = self._probe.on_feedback(feedback, now)
-            self.bandwidth.on_arrivals(self._probe.queued, missing, now)
+            self.bandwidth.on_arrivals(missing, now, held_up=self._probe.is_held_up)
 
     def _on_estimate(self, bitrate: float, now: float) -> None:
         link = self.bandwidth
@@ -405,12 +400,17 @@ class SubscribeTransport(Transport):
         self.bandwidth.give_up_probe(now)
         self._probe.end()
 
-    def _fill(self, packet: bytes) -> bool:
-        """Send a packet of a probe, unless what is shown waits for our own network card; say so."""
-        if self._wiring.mux.sender.is_behind:
-            return False
-        self.send_rtp(packet)
-        return True
+    def _has_room(self) -> bool:
+        """Say whether a probe may send: nothing that is shown waits for our own network card."""
+        return not self._wiring.mux.sender.is_behind
+
+
+def counts_in(client: Description) -> int | None:
+    """Return the extension in which a client takes transport-wide numbers of all its pictures, if it does."""
+    pictures = [one for one in client.sections if one.kind == "video" and not one.rejected]
+    found = {one.extensions.get(URI_TRANSPORT_SEQUENCE) for one in pictures}
+    tells = all("transport-cc" in one.feedback for one in pictures)
+    return found.pop() if tells and len(found) == 1 else None
 
 
 def _lines(place: Place, local: Sequence[str]) -> list[str]:

@@ -25,6 +25,7 @@ class _Link:
         self._free_at = 0.0
         self._coming: list[tuple[float, int]] = []
         self.now = 100.0
+        self.clock = 7777.0  # ahead of ours
         self.estimate: float | None = None
 
     def carry(self, sent: float, seconds: float) -> Iterator[float]:
@@ -40,7 +41,7 @@ class _Link:
                     self._free_at -= 8 * _SIZE / self.rate
             self.now += 0.1
             for at, number in [one for one in self._coming if one[0] <= self.now]:
-                self._arrivals.note(number, at + 7777.0)
+                self._arrivals.note(number, at + self.clock)
             self._coming = [one for one in self._coming if one[0] > self.now]
             for packet in self._arrivals.feedback(1):
                 (said,) = rtcp.parse(packet)
@@ -69,6 +70,24 @@ def test_a_link_that_is_too_full_says_so_within_a_second_and_again() -> None:
     full = list(link.carry(1_000_000, 1.5))
     assert min(full[:10]) < 500_000
     assert full[-1] < 0.97 * max(full[5:10]) or full[-1] < 400_000, "a fall is confirmed by another"
+
+
+def test_a_viewers_clock_goes_round_in_twelve_days() -> None:
+    link = _Link(5_000_000)
+    link.clock = (1 << 24) * 0.064 - 103.0
+    told = list(link.carry(800_000, 6))
+    assert len(told) > 50
+    assert min(told) > 600_000
+    assert 1_000_000 < told[-1] < 1_300_000
+
+
+def test_a_viewers_clock_that_is_set_back_costs_no_memory() -> None:
+    link = _Link(5_000_000)
+    list(link.carry(800_000, 3))
+    for _ in range(5):
+        link.clock -= 900.0
+        list(link.carry(800_000, 3))
+    assert len(link._downlink._arrived) < 150
 
 
 def test_it_climbs_again_when_the_queue_is_empty() -> None:
@@ -113,6 +132,19 @@ def test_a_report_that_is_cut_off_is_refused(body: bytes) -> None:
     head = struct.pack("!BBHLL", 0x80 | 15, 205, (12 + len(body)) // 4 - 1, 1, 2)
     with pytest.raises(rtcp.RtcpError):
         rtcp.parse(head + body)
+
+
+@pytest.mark.parametrize(("reports", "fits"), [(1, True), (2, True), (3, False)])
+def test_what_names_packets_by_the_thousand_is_refused(reports: int, fits: bool) -> None:
+    """Those that did not arrive take two bytes for eight thousand, and each takes us time."""
+    body = struct.pack("!HHLH2x", 5, 250, 0, 250)
+    head = struct.pack("!BBHLL", 0x80 | 15, 205, (12 + len(body)) // 4 - 1, 1, 2)
+    if fits:
+        told = rtcp.parse(reports * (head + body))
+        assert told == [rtcp.TransportFeedback(5, (None,) * 250)] * reports
+        return
+    with pytest.raises(rtcp.RtcpError, match="500"):
+        rtcp.parse(reports * (head + body))
 
 
 def test_a_packet_gets_its_number_beside_the_time_it_was_sent() -> None:

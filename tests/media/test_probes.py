@@ -12,14 +12,19 @@ from media import probes
 from media.dtls import Certificate
 from media.formats import VP8
 from media.mux import Mux
+from media.player import PlayerTransport
 from media.probes import Probes
 from media.programme import Picture, Programme
+from media.rtcp import TransportFeedback
+from media.rtp import URI_TRANSPORT_SEQUENCE
+from media.sdp import parse
 from media.slot import Slot, stage
 from media.srtp import Protector, Unprotector
-from media.subscribing import SubscribeTransport
+from media.subscribing import SubscribeTransport, counts_in
 from media.transport import Wiring
 from tests.builders import until
 from tests.media.peers import bench
+from tests.media.test_retransmission import _View
 
 
 class _Link:
@@ -131,11 +136,9 @@ def mux() -> Iterator[Mux]:
     made._socket.close()
 
 
-async def test_a_viewer_whose_link_might_carry_more_waits_until_there_is_room(
-    mux: Mux, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(probes, "MOST", 2)
-    wiring = Wiring(
+@pytest.fixture
+def wiring(mux: Mux) -> Wiring:
+    return Wiring(
         mux=mux,
         certificate=Certificate(),
         protector=Protector(),
@@ -144,7 +147,17 @@ async def test_a_viewer_whose_link_might_carry_more_waits_until_there_is_room(
         probes=Probes(),
         tag="w0",
     )
-    slot = Slot(next(one for one in stage() if one.source == "camera"), mux.sender)
+
+
+def _camera(wiring: Wiring) -> Slot:
+    return Slot(next(one for one in stage() if one.source == "camera"), wiring.mux.sender)
+
+
+async def test_a_viewer_whose_link_might_carry_more_waits_until_there_is_room(
+    wiring: Wiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probes, "MOST", 2)
+    slot = _camera(wiring)
     shown = Programme([Picture(slot, VP8, 1, [120_000.0, 400_000.0, 1_600_000.0], [180, 360, 720])])
     links = [_viewer(wiring, slot, n) for n in range(3)]
     for link in links:
@@ -163,6 +176,79 @@ async def test_a_viewer_whose_link_might_carry_more_waits_until_there_is_room(
     assert links[0].bandwidth.is_probing, "who is gone fills no place"
     links[0].give_up_probe(time.monotonic())
     assert not links[0].probe(time.monotonic())
+
+
+def _offered(wiring: Wiring) -> str:
+    return _viewer(wiring, _camera(wiring), 0).offer(restart=False)
+
+
+@pytest.mark.parametrize(
+    ("said", "instead", "extension"),
+    [
+        ("nothing", "else", 4),
+        (" transport-cc", " ccm fir", None),
+        ("extmap:4 ", "extmap:7 ", 7),
+        (f"a=extmap:4 {URI_TRANSPORT_SEQUENCE}\r\n", "", None),
+        ("m=video 9", "m=video 0", None),
+    ],
+)
+async def test_who_takes_numbers_says_in_which_extension(
+    wiring: Wiring, said: str, instead: str, extension: int | None
+) -> None:
+    assert counts_in(parse(_offered(wiring).replace(said, instead))) == extension
+
+
+async def test_pictures_that_are_not_counted_alike_are_not_counted(wiring: Wiring) -> None:
+    slots = [Slot(one, wiring.mux.sender) for one in stage() if one.kind == "video"][:2]
+    viewer = SubscribeTransport(
+        wiring, lambda *_: None, "s0", slots, on_ready=lambda: None, on_quality=lambda _told: None
+    )
+    sdp = viewer.offer(restart=False)
+    assert counts_in(parse(sdp)) == 4
+    assert counts_in(parse(sdp.replace("extmap:4 ", "extmap:5 ", 1))) is None
+    assert (
+        counts_in(parse(sdp.replace("m=video 9", "m=video 0", 1).replace("extmap:4 ", "extmap:5 ", 1))) == 4
+    )
+
+
+async def test_a_page_that_takes_numbers_is_probed_with_them_and_a_player_is_not(wiring: Wiring) -> None:
+    answer = _offered(wiring).replace("a=sendonly", "a=recvonly").replace("a=setup:actpass", "a=setup:active")
+    viewer, player = _viewer(wiring, _camera(wiring), 1), _player(wiring)
+    viewer.accept(parse(answer))
+    assert viewer._probe.is_counted
+    said = player.take(parse(answer))
+    assert "transport-cc" not in said
+    assert not player._probe.is_counted
+    for one in (viewer, player):
+        one.close()
+
+
+@pytest.mark.parametrize(("lost", "goes_on"), [(0, True), (3, True), (30, False)])
+async def test_a_probe_whose_packets_are_told_to_be_missing_ends(
+    wiring: Wiring, monkeypatch: pytest.MonkeyPatch, *, lost: int, goes_on: bool
+) -> None:
+    sent: list[bytes] = []
+    monkeypatch.setattr(SubscribeTransport, "send_rtp", lambda _self, packet: sent.append(packet))
+    view: Any = _View()
+    viewer = _viewer(wiring, view.slot, 1)
+    viewer._probe.is_counted = True
+    viewer.bandwidth.on_sent(180_000)
+    began = time.monotonic() - 0.3
+    for at in (began - 1, began):
+        viewer.bandwidth.tick(at, 2_000_000)
+    assert viewer.bandwidth.is_probing
+    viewer._probe.begin({})
+    for n in range(12):
+        viewer._probe.fill(2_000_000, [view], began + 0.02 * n)
+    arrivals = [None if n < lost else 500.0 + n / 1000 for n in range(len(sent))]
+    assert len(sent) > 40
+    viewer.on_report(TransportFeedback(0, tuple(arrivals)))
+    assert viewer.bandwidth.is_probing == goes_on
+    viewer.close()
+
+
+def _player(wiring: Wiring) -> PlayerTransport:
+    return PlayerTransport(wiring, lambda *_: None, "p", [_camera(wiring)], on_ready=lambda: None)
 
 
 def _viewer(wiring: Wiring, slot: Slot, n: int) -> SubscribeTransport:

@@ -171,8 +171,20 @@ def test_a_fall_that_goes_on_is_followed_down_to_what_is_sent_since() -> None:
     assert link.budget == 220_000, "or a picture of 400 kb/s would be sent at once"
     link.on_remb(90_000, 1.8)
     assert link.budget == 190_000, "of what little arrives the estimate is too low"
-    link.on_remb(150_000, 5.0)
-    assert link.budget == 190_000
+    link.on_remb(95_000, 3.2)
+    assert link.budget == 190_000, "it rises"
+
+
+def test_a_fall_to_below_what_is_sent_since_is_believed_when_it_stays() -> None:
+    link = Bandwidth()
+    link.on_sent(900_000)
+    for at, remb in ((1.0, 1_000_000), (1.2, 640_000), (1.4, 440_000)):
+        link.on_remb(remb, at)
+    link.on_sent(190_000)
+    for tenth in range(16, 31, 2):
+        link.on_remb(85_000, tenth / 10)
+    assert link.budget == 85_000
+    assert link.is_overloaded(3.1)
 
 
 def test_a_probe_sends_no_longer_than_it_lasts_and_is_judged_afterwards() -> None:
