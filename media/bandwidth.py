@@ -65,7 +65,6 @@ class Bandwidth:
         self.loss = 0.0
         self.remb = 0.0
         self.sent = 0.0
-        self._lowest = 0.0  # REMB since a fall that is settling
         self._probe: _Probe | None = None
         self._probe_failed_at = float("-inf")
         self._patience = _PATIENCE
@@ -125,16 +124,11 @@ class Bandwidth:
 
     def on_remb(self, remb: float, now: float) -> None:
         probed = self._probe.rate_at(now) if self._probe is not None else 0.0
-        if now - self._suffered_at < _SETTLES and self.sent <= self.budget:
-            # The same fall goes on. Of what little arrives meanwhile the estimate may be far too low: it
-            # rises then, or the link carries less than is sent even now.
-            self.budget = max(LEAST, self.sent, min(self.budget, remb))
-            self._lowest = min(self._lowest or remb, remb)
-            self.remb = remb
-            return
-        stays_down, self._lowest = 0 < remb <= self._lowest, 0.0
-        if (remb < _FALL * self.remb or stays_down) and remb < max(self.sent, probed):
-            confirmed = stays_down or now - self._fell_at < _CONFIRMED_WITHIN or self.loss > _LOSS_FINE
+        fell = remb < _FALL * self.remb
+        if fell and now - self._suffered_at < _SETTLES:  # the same fall goes on
+            self.budget = max(LEAST, min(self.budget, remb))
+        elif fell and remb < max(self.sent, probed):
+            confirmed = now - self._fell_at < _CONFIRMED_WITHIN or self.loss > _LOSS_FINE
             self._fell_at = now
             if self._probe is not None or (confirmed and now - self._probe_failed_at > _SETTLES):
                 self._suffered(remb, now)
