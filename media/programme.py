@@ -28,6 +28,10 @@ class Picture:
     rates: Sequence[float | None]
     heights: Sequence[int | None]
 
+    def rate(self, quality: int | None) -> float:
+        """Return what is sent of it; None is nothing."""
+        return (self.rates[quality] or 0.0) if quality is not None else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class Programme:

@@ -131,7 +131,7 @@ class SubscribeTransport(Transport):
         link, sound = self.bandwidth, self._programme.sound
         found = self._allocate(theirs, now)
         self._sees = found.rate > 0
-        link.on_sent(sound + found.rate)
+        link.on_sent(sound + sum(one.rate(found.qualities[one.slot.place.mid]) for one in theirs))
         probes = self._wiring.probes
         step = found.step + sound if found.step is not None else None
         link.tick(now, step, lambda: probes.may_begin(self, now))

@@ -247,6 +247,32 @@ async def test_a_probe_whose_packets_are_told_to_be_missing_ends(
     viewer.close()
 
 
+async def test_a_probe_that_fails_leaves_the_picture_as_it_is_though_its_rate_wavers(
+    wiring: Wiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SubscribeTransport, "send_rtp", lambda _self, _packet: None)
+    slot = _camera(wiring)
+    viewer = _viewer(wiring, slot, 1)
+    view = viewer._views[slot.place.ssrc]
+
+    def aim(rate: float) -> int | None:
+        viewer.aim(Programme([Picture(slot, VP8, 1, [120_000.0, rate, 1_600_000.0], [180, 360, 720])]))
+        return view.wanted
+
+    viewer.bandwidth.budget = 480_000.0
+    assert aim(400_000.0) == 1
+    view.strand = slot.strands[1]  # it has come over
+    viewer.bandwidth._next_probe = 0.0
+    assert aim(400_000.0) == 1
+    assert viewer.bandwidth.is_probing
+    viewer.bandwidth.on_arrivals(0, time.monotonic(), held_up=True)
+    assert not viewer.bandwidth.is_probing
+    assert aim(440_000.0) == 1
+    assert aim(460_000.0) == 1
+    view.strand = None
+    viewer.close()
+
+
 def _player(wiring: Wiring) -> PlayerTransport:
     return PlayerTransport(wiring, lambda *_: None, "p", [_camera(wiring)], on_ready=lambda: None)
 
