@@ -1,6 +1,6 @@
 """Buying a course, the provider's webhook, history, coupons, revenue."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Annotated, Literal
 
 from aiohttp import web
@@ -192,7 +192,8 @@ async def payment_history(request: Request, query: PageQuery) -> OrderPage:
 
 @route("GET", "/api/admin/revenue", roles=_ADMIN, produces="text/csv")
 async def read_revenue(request: Request, query: RevenueQuery) -> RevenueOut | web.Response:
-    end = query.end or datetime.now(UTC).date()
+    today = request.services.payments.today(query.timezone)
+    end = query.end or today
     start = query.start or end - timedelta(days=29)
     if not timedelta() <= end - start <= _LONGEST_PERIOD:
         raise Invalid(("query.from", "bad_period"))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Protocol
 from uuid import UUID
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 import structlog
 
@@ -336,6 +336,13 @@ class Payments:
                 return await orders.of_instructor(conn, user.id, before=before, limit=limit)
             return await orders.of_student(conn, user.id, before=before, limit=limit)
 
+    @staticmethod
+    def today(timezone: str) -> date:
+        """Return the day it is in a time zone. Raises Invalid."""
+        if timezone not in available_timezones():
+            raise Invalid(("query.timezone", "unknown_timezone"))
+        return datetime.now(ZoneInfo(timezone)).date()
+
     async def revenue(
         self,
         *,
@@ -345,8 +352,7 @@ class Payments:
         course_id: CourseId | None,
         currency: str | None,
     ) -> Sequence[RevenueRow]:
-        if timezone not in available_timezones():
-            raise Invalid(("query.timezone", "unknown_timezone"))
+        """Return what moved on each day of a time zone that `today` knows, both ends included."""
         async with self._database.connection() as conn:
             return await orders.revenue(
                 conn, start=start, end=end, timezone=timezone, course_id=course_id, currency=currency

@@ -6,8 +6,11 @@ import hmac
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
 import aiohttp
 import pytest
@@ -477,7 +480,17 @@ async def test_revenue_is_the_ledgers_sum_by_currency(shop: School) -> None:
         assert total["net"] == total["gross"] - total["refunded"]
         mine = [row for row in report["rows"] if row["currency"] == total["currency"]]
         assert sum(row["net"] for row in mine) == total["net"]
-    assert (await shop.call("GET", "/api/admin/revenue?timezone=Mars/Base", admin)).status == 422
+    for path in ("?timezone=Mars/Base", "?timezone=Mars/Base&from=2026-01-01&to=2026-01-02"):
+        assert (await shop.call("GET", f"/api/admin/revenue{path}", admin)).status == 422
+
+
+@pytest.mark.parametrize("timezone", ["Pacific/Kiritimati", "Etc/GMT+12"])
+async def test_revenue_ends_with_today_where_it_is_asked_for(shop: School, timezone: str) -> None:
+    """At any time one of the two has another day than UTC."""
+    before = datetime.now(ZoneInfo(timezone)).date().isoformat()
+    admin = await shop.login("admin@example.com")
+    report = (await shop.call("GET", f"/api/admin/revenue?timezone={quote(timezone)}", admin)).body
+    assert report["to"] in {before, datetime.now(ZoneInfo(timezone)).date().isoformat()}
 
 
 # Paymob

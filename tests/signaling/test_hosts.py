@@ -192,11 +192,17 @@ async def test_classes_of_a_host_that_dies_go_on_at_another(hosts: Hosts) -> Non
         sessions.append((session, await hosts.schools[0].enter(teacher, session)))
     ((session, socket),) = [one for one in sessions if await hosts.at(one[0]) == [1]]
     (stayed,) = [one[1] for one in sessions if one[0] != session]
-    for child in psutil.Process(hosts.products[1].process.pid).children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            child.suspend()  # nothing says goodbye
-    hosts.products[1].process.send_signal(signal.SIGKILL)
-    await until(lambda: bool(socket.heard("media.lost")), 30)
-    assert session in await hosts.workers[0].occupants()
-    assert (await socket.ask("media.subscribe", {"restart": False}))["ok"]["sdp"]
-    assert not stayed.heard("media.lost")
+    children = psutil.Process(hosts.products[1].process.pid).children(recursive=True)
+    try:
+        for child in children:
+            with contextlib.suppress(psutil.Error):
+                child.suspend()  # nothing says goodbye
+        hosts.products[1].process.send_signal(signal.SIGKILL)
+        await until(lambda: bool(socket.heard("media.lost")), 30)
+        assert session in await hosts.workers[0].occupants()
+        assert (await socket.ask("media.subscribe", {"restart": False}))["ok"]["sdp"]
+        assert not stayed.heard("media.lost")
+    finally:
+        for child in children:  # who is stopped does not hear that its parent has gone
+            with contextlib.suppress(psutil.Error):
+                child.kill()
