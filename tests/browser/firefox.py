@@ -87,6 +87,8 @@ class Firefox:
         with contextlib.suppress(ScriptFailed, TimeoutError, ConnectionError):
             await self.command("browser.close")
         self._reading.cancel()
+        await asyncio.gather(self._reading, return_exceptions=True)
+        await self._socket.close()
 
 
 class FirefoxPage:
