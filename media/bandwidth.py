@@ -4,7 +4,8 @@ Browsers tell their own estimate (REMB), which falls when the link is too full, 
 half above what arrives. So a fall is believed when a second or loss confirms it (one alone may be a busy
 browser), a standstill is not: room above what is sent is found by sending more for a moment (a probe), of
 what the viewer has already, and seeing whether anything suffers. It rises, so that a link that carries less
-says so before its queue is full. Loss is counted for those who tell nothing.
+says so before its queue is full: those who tell when a probe's packets came say so first, since an estimate
+that is low already does not fall. Loss is counted for those who tell nothing.
 """
 
 from collections.abc import Callable, Iterable

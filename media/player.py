@@ -61,7 +61,7 @@ class PlayerTransport(SubscribeTransport):
         self.translate(self._tables)
         setup = "active" if offer.setup == "passive" else "passive"
         self.accept(offer)
-        self._takes_red = self._probe.is_counted = False
+        self._takes_red = self._probe.is_counted = False  # our answer names neither
         counts = _counts(offer)
         if counts is not None:
             self.count_packets(counts)
@@ -81,7 +81,7 @@ class PlayerTransport(SubscribeTransport):
 
 def _counts(offer: Description) -> int | None:
     """Return the extension to count packets in: for who tells when they arrived, and no estimate."""
-    if any("goog-remb" in one.feedback for one in offer.sections if one.kind == "video" and not one.rejected):
+    if any("goog-remb" in one.feedback for one in offer.pictures):
         return None
     number = counts_in(offer)
     return number if number is not None and number < _TWO_BYTES and number != SEND_TIME else None

@@ -69,6 +69,11 @@ class Description:
     fingerprints: Sequence[Fingerprint]
     sections: Sequence[Section]
 
+    @property
+    def pictures(self) -> list[Section]:
+        """Return the sections of pictures that are not refused."""
+        return [one for one in self.sections if one.kind == "video" and not one.rejected]
+
 
 @dataclass(slots=True)
 class _Raw:

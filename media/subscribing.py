@@ -407,9 +407,8 @@ class SubscribeTransport(Transport):
 
 def counts_in(client: Description) -> int | None:
     """Return the extension in which a client takes transport-wide numbers of all its pictures, if it does."""
-    pictures = [one for one in client.sections if one.kind == "video" and not one.rejected]
-    found = {one.extensions.get(URI_TRANSPORT_SEQUENCE) for one in pictures}
-    tells = all("transport-cc" in one.feedback for one in pictures)
+    found = {one.extensions.get(URI_TRANSPORT_SEQUENCE) for one in client.pictures}
+    tells = all("transport-cc" in one.feedback for one in client.pictures)
     return found.pop() if tells and len(found) == 1 else None
 
 
