@@ -1,10 +1,11 @@
 """How a class looks over bad links: a real browser behind a relay that loses and delays, the same each time.
 
-    python -m bench.links [--seconds 60] [loss] [slow] [thin] [join]
+    python -m bench.links [--seconds 60] [loss] [slow] [thin] [wifi] [join]
 
 loss    5 % lost both ways, 50 ms late, up to 20 ms of jitter: share of frozen time and of concealed sound
 slow    one viewer of twenty is cut to 300 kb/s for a while: how soon it is steady, back, what the others lose
 thin    a link that stays at 300 kb/s: how many of the pictures sent are seen; looking for more may cost few
+wifi    300 kb/s, then a link that holds everything up for 120 ms twice a second: how soon the best is back
 join    thirty times into a running class: from the answer of `join` to the first decoded frame
 """
 
@@ -30,6 +31,7 @@ from tests.browser.links import ENCODED, relayed
 from tests.builders import ClassSocket, Person, School
 from tests.product import Product
 
+_EVERY, _HELD = 0.5, 0.12  # seconds
 RESULTS = Path(__file__).parent / "results"
 _SEEN = """async () => {
   const seen = { at: performance.now() };
@@ -241,6 +243,32 @@ async def thin(seconds: float) -> dict[str, Any]:
     }
 
 
+async def wifi(seconds: float) -> dict[str, Any]:
+    async with held_class(1) as held:
+        page = await held.page(held.students[0])
+        async with relayed(page, held.school.product) as relay:
+            await held.enter(page)
+            await _height(page, 720, 30)
+            relay.down.rate = 300_000
+            await _height(page, 180, 15)
+            await asyncio.sleep(5)
+            for link in (relay.down, relay.up):
+                link.rate, link.every, link.held = None, _EVERY, _HELD
+            back = await _height(page, 720, 60)
+            before, sent_before = await page.evaluate(_SEEN), await held.desk.evaluate(ENCODED)
+            await asyncio.sleep(seconds)
+            after, sent = await page.evaluate(_SEEN), await held.desk.evaluate(ENCODED)
+    shown, passed = after["decoded"] - before["decoded"], (after["at"] - before["at"]) / 1000
+    heard = after["samples"] - before["samples"]
+    return {
+        "back from 300 kb/s after, s (target <= 15)": back,
+        "seen then, % of the pictures sent": 100 * shown / (sent["f"] - sent_before["f"]),
+        "frozen, % of the time": 100 * (after["frozen"] - before["frozen"]) / passed,
+        "sound concealed, %": 100 * (after["concealed"] - before["concealed"]) / heard,
+        "height, pixels": after["height"],
+    }
+
+
 async def join(_seconds: float) -> dict[str, Any]:
     times = []
     async with held_class(30) as held:
@@ -266,7 +294,7 @@ async def join(_seconds: float) -> dict[str, Any]:
     }
 
 
-BENCHES = {"loss": loss, "slow": slow, "thin": thin, "join": join}
+BENCHES = {"loss": loss, "slow": slow, "thin": thin, "wifi": wifi, "join": join}
 
 
 def main() -> None:

@@ -21,6 +21,8 @@ class Link:
     delay: float = 0.0
     jitter: float = 0.0
     queue: float = 0.3  # how long a packet may wait for its turn before it is dropped
+    every: float = 0.0  # once in so long ...
+    held: float = 0.0  # ... nothing comes for so long, and then all at once, as over a busy Wi-Fi
 
 
 class Relay:
@@ -33,6 +35,7 @@ class Relay:
         self._target = target
         self._chance = random.Random(seed)
         self._free_at: dict[int, float] = {}
+        self._comes_at: dict[int, float] = {}
         self._front: asyncio.DatagramTransport | None = None
         self._behind: dict[Address, asyncio.Task[asyncio.DatagramTransport]] = {}
 
@@ -91,6 +94,10 @@ class Relay:
             at = begins + 8 * (len(data) + 28) / link.rate
             self._free_at[id(link)] = at
         at += link.delay + self._chance.random() * link.jitter
+        if link.held:
+            # Timers for one moment go off in any order.
+            at = max(at + max(0.0, link.held - at % link.every), self._comes_at.get(id(link), 0.0) + 1e-6)
+            self._comes_at[id(link)] = at
         loop.call_at(at, send)
 
 

@@ -82,8 +82,9 @@ class Datagrams:
     def lay_out(self, count: int, form: Form) -> None:
         """Say where the messages are, and how many."""
         size, pitch, segment = form
-        places = [part for n in range(count) for part in (self._buffer + n * pitch, size)]
-        struct.pack_into(f"@{2 * count}Q", self._vector_view, 0, *places)
+        vectors = [size] * (2 * count)
+        vectors[::2] = range(self._buffer, self._buffer + count * pitch, pitch)
+        struct.pack_into(f"@{2 * count}Q", self._vector_view, 0, *vectors)
         self._chosen = self._segmented if segment else self._whole
         if segment:
             _CONTROL.pack_into(

@@ -8,9 +8,10 @@ viewer gets into datagrams, which all have one size but the last. Measured by be
 
 import socket
 import struct
+from array import array
 from collections.abc import Sequence
-from itertools import chain, groupby, repeat
-from typing import Protocol
+from itertools import groupby
+from typing import Any, Protocol
 
 from pylibsrtp._binding import ffi, lib
 
@@ -24,6 +25,7 @@ _CAPACITY = 63_000  # bytes of a burst, which must fit a UDP length
 _BATCH = 1 << 18  # bytes encrypted before they are sent: what a cache holds
 _ALIGNED = 64  # bytes to which each viewer's part of a batch is aligned
 _TAG = 16  # AES-GCM's tag; AES-CM's is shorter
+_SHORT = 512  # bytes of a viewer's part, up to which to join many costs less than to copy each
 _SLACK = 64  # packets within so many bytes are worth padding to one size
 
 
@@ -49,8 +51,10 @@ class Sender:
         self._lengths = ffi.new("int[]", most)
         self._sizes = memoryview(ffi.buffer(self._lengths))
         self._counts = [self._lengths + n for n in range(most)]
-        where = int(ffi.cast("uintptr_t", self._buffer))
-        self._many, self._one = Datagrams(sock, where), Datagrams(sock, where)
+        self._places = ffi.new("unsigned char *[]", most)
+        self._place_view = memoryview(ffi.buffer(self._places))
+        self._where = int(ffi.cast("uintptr_t", self._buffer))
+        self._many, self._one = Datagrams(sock, self._where), Datagrams(sock, self._where)
         self._backlog = Backlog(sock, _BATCH)
         self.sent = 0
         self._refused = 0
@@ -124,22 +128,42 @@ class Sender:
         form, count = run.form, len(run.sizes)
         most = min(len(targets), MOST, _BATCH // form.pitch)
         all_plain, all_sealed = memoryview(run.plain * most), memoryview(run.sealed * most)
-        offsets = [k * form.pitch for k in range(most)]
-        places = [self._buffer + at + n * run.stride for at in offsets for n in range(count)]
-        protect, counts, view = lib.srtp_protect, self._counts, self._view
+        contexts: list[Context] = [None] * (len(targets) * count)
+        for n in range(count):
+            contexts[n::count] = [context for context, _ in targets]
+        places, counts, protect = self._placed(most, run), self._counts, lib.srtp_protect
         self._many.lay_out(most, form)
         for first in range(0, len(targets), most):
             batch = targets[first : first + most]
             written = self._sizes[: len(batch) * len(run.sealed)]
             written[:] = all_plain[: len(written)]
-            for at, part in zip(offsets, parts[first : first + most], strict=False):
-                view[at : at + form.size] = part
-            contexts = chain.from_iterable([repeat(context, count) for context, _ in batch])
-            failures = list(map(protect, contexts, places, counts))
+            self._copy(parts[first : first + most], form)
+            theirs = contexts[first * count : (first + most) * count]
+            failures = list(map(protect, theirs, places, counts))
             if any(failures) or written != all_sealed[: len(written)]:
                 self._apart(run, parts[first : first + most], batch, failures)
             else:
                 self._leave(run, self._many, batch, run.form, count)
+
+    def _placed(self, most: int, run: "_Run") -> list[Any]:
+        """Return pointers to so many viewers' packets of a run, made all at once: one by one is slower."""
+        count, pitch = len(run.sizes), run.form.pitch
+        places = [0] * (most * count)
+        for n in range(count):
+            at = self._where + n * run.stride
+            places[n::count] = range(at, at + most * pitch, pitch)
+        struct.pack_into(f"@{len(places)}Q", self._place_view, 0, *places)
+        pointers: list[Any] = ffi.unpack(self._places, len(places))
+        return pointers
+
+    def _copy(self, parts: Sequence[bytes], form: Form) -> None:
+        """Put each viewer's part where it is encrypted; what is short is joined before."""
+        view, pitch, size = self._view, form.pitch, form.size
+        if pitch <= _SHORT:
+            view[: len(parts) * pitch] = b"".join([part.ljust(pitch, b"\0") for part in parts])
+            return
+        for at, part in zip(range(0, len(parts) * pitch, pitch), parts, strict=True):
+            view[at : at + size] = part
 
     def _apart(
         self, run: "_Run", parts: Sequence[bytes], batch: Sequence[Target], failures: Sequence[int]
@@ -204,9 +228,8 @@ class _Run:
         self.stride = sizes[0] + _TAG
         length = sum(sizes) + count * _TAG
         self.form = Form(length, length + -length % _ALIGNED, self.stride if count > 1 else 0)
-        ints = struct.Struct(f"{count}i")
-        self.plain = ints.pack(*sizes)  # before they are protected, and after
-        self.sealed = ints.pack(*[size + _TAG for size in sizes])
+        self.plain = array("i", sizes).tobytes()  # before they are protected, and after
+        self.sealed = array("i", [size + _TAG for size in sizes]).tobytes()
 
 
 def runs(lengths: Sequence[int]) -> list[list[int]]:
@@ -216,6 +239,8 @@ def runs(lengths: Sequence[int]) -> list[list[int]]:
     libwebrtc cuts a frame into packets that differ by a byte or so; a few bytes of RTP padding make
     them equal, and a size divisible by four keeps libsrtp's reads aligned.
     """
+    if len(lengths) == 1:
+        return [list(lengths)]
     done: list[list[int]] = []
     run: list[int] = []
     size = 0
@@ -231,7 +256,7 @@ def runs(lengths: Sequence[int]) -> list[list[int]]:
             done.append(run)
         longest = max((one for one in lengths if 0 <= one - length <= _SLACK), default=length)
         size = (longest + 3) & ~3
-        run = [length if len(lengths) == 1 else size]
+        run = [size]
     if run:
         done.append(run)
     return done

@@ -15,9 +15,11 @@ class _Kept(asyncio.DatagramProtocol):
 
     def __init__(self) -> None:
         self.came: list[tuple[bytes, object]] = []
+        self.times: list[float] = []
 
     def datagram_received(self, data: bytes, addr: object) -> None:
         self.came.append((data, addr))
+        self.times.append(asyncio.get_running_loop().time())
 
 
 def udp_ports() -> set[int]:
@@ -62,3 +64,23 @@ async def test_packets_of_a_client_that_come_at_once_leave_by_one_port_and_nothi
     relay.close()
     await until(lambda: asyncio.all_tasks() <= others, 3)
     await until(lambda: udp_ports() < ours, 3)  # the relay's own is closed, too
+
+
+async def test_what_a_link_holds_up_comes_at_once_and_in_order(
+    way: tuple[_Kept, Relay, asyncio.DatagramTransport],
+) -> None:
+    kept, relay, client = way
+    client.sendto(b"first")  # the port towards the worker is opened
+    await until(lambda: len(kept.came) == 1, 3)
+    relay.up.every, relay.up.held = 0.2, 0.15
+    packets, sent = [bytes((n,)) for n in range(60)], []
+    for packet in packets:
+        sent.append(asyncio.get_running_loop().time())
+        client.sendto(packet)
+        await asyncio.sleep(0.005)
+    await until(lambda: len(kept.came) == len(packets) + 1, 3)
+    assert [data for data, _ in kept.came[1:]] == packets
+    held = [max(0.0, 0.15 - at % 0.2) for at in sent]
+    took = [came - at for came, at in zip(kept.times[1:], sent, strict=True)]
+    assert max(held) > 0.1
+    assert all(took[n] >= held[n] - 0.01 for n in range(len(packets)))
