@@ -5,6 +5,7 @@ Seeded, so that two runs lose the same packets. Rates in bits per second, times 
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
@@ -35,7 +36,7 @@ class Relay:
         self._target = target
         self._chance = random.Random(seed)
         self._free_at: dict[int, float] = {}
-        self._comes_at: dict[int, float] = {}
+        self._lines: dict[int, deque[Callable[[], None]]] = {}
         self._front: asyncio.DatagramTransport | None = None
         self._behind: dict[Address, asyncio.Task[asyncio.DatagramTransport]] = {}
 
@@ -95,10 +96,16 @@ class Relay:
             self._free_at[id(link)] = at
         at += link.delay + self._chance.random() * link.jitter
         if link.held:
-            # Timers for one moment go off in any order.
-            at = max(at + max(0.0, link.held - at % link.every), self._comes_at.get(id(link), 0.0) + 1e-6)
-            self._comes_at[id(link)] = at
-        loop.call_at(at, send)
+            # Timers of one moment go off in any order: each lets out who is first in the line.
+            line = self._lines.setdefault(id(link), deque())
+            line.append(send)
+            loop.call_at(at + max(0.0, link.held - at % link.every), _let_out, line)
+        else:
+            loop.call_at(at, send)
+
+
+def _let_out(line: deque[Callable[[], None]]) -> None:
+    line.popleft()()
 
 
 def _send(side: asyncio.DatagramTransport, data: bytes, address: Address | None) -> None:
