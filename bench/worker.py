@@ -11,15 +11,16 @@ from typing import Any
 
 from media.draft import Entry
 from media.orders import METHODS, Orders
+from media.sender import Sender
 from media.strand import Strand
 from media.worker import WorkerSettings, main
 
 
 def count_pictures() -> None:
     """Add to a worker's figures the packets of pictures, and the microseconds of CPU from a burst being whole
-    to its last packet having left.
+    to its last packet having left, without what comes between its parts.
     """
-    send, stats = Strand._send, Orders.stats
+    send, take_turn, stats = Strand._send, Sender._take_turn, Orders.stats
     packets, seconds = 0, 0.0
 
     def timed(self: Strand, burst: Sequence[Entry]) -> None:
@@ -30,10 +31,18 @@ def count_pictures() -> None:
             packets += self._sender.sent - before
             seconds += time.thread_time() - began
 
+    def turn_timed(self: Sender) -> None:
+        nonlocal packets, seconds
+        before, began = self.sent, time.thread_time()
+        take_turn(self)
+        packets += self.sent - before
+        seconds += time.thread_time() - began
+
     def with_pictures(self: Orders, owner: object) -> dict[str, Any]:
         return {**stats(self, owner), "pictures": packets, "pictures_us": round(seconds * 1e6)}
 
     Strand._send = timed  # type: ignore[method-assign]
+    Sender._take_turn = turn_timed  # type: ignore[method-assign]
     METHODS["stats"] = with_pictures
 
 

@@ -4,39 +4,28 @@ A burst is what one frame became, laid out once for each audience: for viewers w
 of them are served a batch at a time: one copy for each viewer, one system call for all, and nothing of Python
 between the libsrtp calls, one for each packet. UDP segment offload (Linux >= 4.18) lets the kernel cut what a
 viewer gets into datagrams, which all have one size but the last. Measured by bench/forwarding.
+
+Sound never waits for pictures: a large picture for hundreds leaves in parts, between which the loop reads
+what has come, and pictures of several sources take turns.
 """
 
+import asyncio
 import socket
 import struct
-from array import array
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Any
 
 from pylibsrtp._binding import ffi, lib
 
 from media.backlog import Backlog, Batch
+from media.burst import MOST_SEGMENTS, Audience, Burst, Run
 from media.datagrams import MOST, Datagrams, Form, socket_name
-from media.draft import Draft, Layout, Shift
+from media.draft import Draft
 from media.srtp import Context, Target
 
-_MOST_SEGMENTS = 40
-_CAPACITY = 63_000  # bytes of a burst, which must fit a UDP length
 _BATCH = 1 << 18  # bytes encrypted before they are sent: what a cache holds
-_ALIGNED = 64  # bytes to which each viewer's part of a batch is aligned
-_TAG = 16  # AES-GCM's tag; AES-CM's is shorter
 _SHORT = 512  # bytes of a viewer's part, up to which to join many costs less than to copy each
-_SLACK = 64  # packets within so many bytes are worth padding to one size
-
-
-class Audience(Protocol):
-    """Viewers who are sent the same bytes before they are encrypted."""
-
-    shift: Shift
-    types: bytes | None
-
-    @property
-    def targets(self) -> Sequence[Target]: ...
 
 
 class Sender:
@@ -46,7 +35,7 @@ class Sender:
         self._socket = sock
         self._buffer = ffi.new("unsigned char[]", _BATCH)
         self._view = memoryview(ffi.buffer(self._buffer))
-        most = MOST * _MOST_SEGMENTS
+        most = MOST * MOST_SEGMENTS
         # Of packets: libsrtp reads them, and writes what became of them.
         self._lengths = ffi.new("int[]", most)
         self._sizes = memoryview(ffi.buffer(self._lengths))
@@ -56,6 +45,8 @@ class Sender:
         self._where = int(ffi.cast("uintptr_t", self._buffer))
         self._many, self._one = Datagrams(sock, self._where), Datagrams(sock, self._where)
         self._backlog = Backlog(sock, _BATCH)
+        self._unfinished: dict[object, Burst] = {}  # by whom they are of, whose turn it is next first
+        self._turn: asyncio.Handle | None = None
         self.sent = 0
         self._refused = 0
 
@@ -75,10 +66,17 @@ class Sender:
         return self._backlog.holds(pictures=True)
 
     def close(self) -> None:
+        self._unfinished.clear()
+        if self._turn is not None:
+            self._turn.cancel()
         self._backlog.close()
 
     def forget(self, one: object) -> None:
         """Send nothing that waits to whose context this is, or of whom."""
+        self._unfinished.pop(one, None)
+        for burst in self._unfinished.values():
+            burst.forget(one)
+        self._unfinished = {of: burst for of, burst in self._unfinished.items() if burst.viewers}
         self._backlog.forget(one)
 
     def single(self, data: bytes, path: tuple[str, int], context: Context | None = None) -> None:
@@ -105,25 +103,43 @@ class Sender:
         pictures: bool = False,
         of: object = None,
     ) -> None:
-        """Lay out packets for every audience, protect them and send them, in order. Where not all can leave
-        at once, `pictures` let sound go first, and `forget` takes back what is `of` whom.
+        """Lay out packets for every audience, protect them and send them, in order. `pictures` let sound go
+        first, and may leave in parts, but none is overtaken by a later one of the same source; `forget` takes
+        back what is `of` whom.
         """
         if not audiences:
             return
-        if self._backlog.holds(pictures=pictures):
-            self._backlog.drain()  # while one burst follows on another the loop does not come to it
-        targets = [target for audience in audiences for target in audience.targets]
-        first = 0
-        for sizes in runs([draft.size for draft in drafts]):
-            layout = Layout(drafts[first : first + len(sizes)], sizes, _TAG)
-            parts: list[bytes] = []
-            for audience in audiences:
-                parts += [layout.part(audience.shift, audience.types)] * len(audience.targets)
-            self._send(_Run(sizes, pictures=pictures, of=of), parts, targets)
-            first += len(sizes)
-        self.sent += len(drafts) * len(targets)
+        self.finish(of)
+        burst = Burst(drafts, audiences, pictures=pictures, of=of)
+        self._serve(burst, burst.some if pictures else burst.viewers)
 
-    def _send(self, run: "_Run", parts: Sequence[bytes], targets: Sequence[Target]) -> None:
+    def finish(self, of: object) -> None:
+        """Send the rest of what leaves in parts, if it is of this one."""
+        burst = self._unfinished.pop(of, None)
+        if burst is not None:
+            self._serve(burst, burst.viewers)
+
+    def _take_turn(self) -> None:
+        """Send a part of one burst, between whatever else the loop does."""
+        self._turn = None
+        if self._unfinished:
+            burst = self._unfinished.pop(next(iter(self._unfinished)))
+            self._serve(burst, burst.some)
+
+    def _serve(self, burst: Burst, viewers: int) -> None:
+        """Send a burst to the next so many viewers; the others have it when it is its turn again."""
+        parts, targets, packets = burst.take(viewers)
+        if burst.viewers:
+            self._unfinished[burst.of] = burst
+        if self._unfinished and self._turn is None:
+            self._turn = asyncio.get_running_loop().call_soon(self._take_turn)
+        if self._backlog.holds(pictures=burst.pictures):
+            self._backlog.drain()  # while one burst follows on another the loop does not come to it
+        for run, theirs in parts:
+            self._send(burst, run, theirs, targets)
+        self.sent += packets
+
+    def _send(self, burst: Burst, run: Run, parts: Sequence[bytes], targets: Sequence[Target]) -> None:
         """Send each target its part: the run's packets, with room behind each for a tag."""
         form, count = run.form, len(run.sizes)
         most = min(len(targets), MOST, _BATCH // form.pitch)
@@ -141,11 +157,11 @@ class Sender:
             theirs = contexts[first * count : (first + most) * count]
             failures = list(map(protect, theirs, places, counts))
             if any(failures) or written != all_sealed[: len(written)]:
-                self._apart(run, parts[first : first + most], batch, failures)
+                self._apart(burst, run, parts[first : first + most], batch, failures)
             else:
-                self._leave(run, self._many, batch, run.form, count)
+                self._leave(burst, self._many, batch, run.form, count)
 
-    def _placed(self, most: int, run: "_Run") -> list[Any]:
+    def _placed(self, most: int, run: Run) -> list[Any]:
         """Return pointers to so many viewers' packets of a run, made all at once: one by one is slower."""
         count, pitch = len(run.sizes), run.form.pitch
         places = [0] * (most * count)
@@ -166,7 +182,12 @@ class Sender:
             view[at : at + size] = part
 
     def _apart(
-        self, run: "_Run", parts: Sequence[bytes], batch: Sequence[Target], failures: Sequence[int]
+        self,
+        burst: Burst,
+        run: Run,
+        parts: Sequence[bytes],
+        batch: Sequence[Target],
+        failures: Sequence[int],
     ) -> None:
         """Send a batch to viewers of whom some have a cipher with a shorter tag than the layout has room for,
         or for whom a packet is too old to be protected: they get theirs one by one, without that.
@@ -180,26 +201,26 @@ class Sender:
         for whole, group in groupby(range(len(batch)), is_whole):
             places = list(group)
             if whole:
-                self._leave(run, self._many, [batch[k] for k in places], run.form, count, places[0])
+                self._leave(burst, self._many, [batch[k] for k in places], run.form, count, places[0])
             else:
                 odd += [(parts[k], batch[k]) for k in places]
         # They were protected once into the wrong places; libsrtp lets a number be sent again.
         for part, target in odd:
             for n, size in enumerate(run.sizes):
                 at = n * run.stride
-                self._alone(run, part[at : at + size], target)
+                self._alone(burst, part[at : at + size], target)
 
-    def _alone(self, run: "_Run", packet: bytes, target: Target) -> None:
+    def _alone(self, burst: Burst, packet: bytes, target: Target) -> None:
         self._view[: len(packet)] = packet
         self._lengths[0] = len(packet)
         if not lib.srtp_protect(target[0], self._buffer, self._lengths):
             form = Form(self._lengths[0], self._lengths[0], 0)
             self._one.lay_out(1, form)
-            self._leave(run, self._one, [target], form, 1)
+            self._leave(burst, self._one, [target], form, 1)
 
     def _leave(
         self,
-        run: "_Run",
+        burst: Burst,
         by: Datagrams,
         targets: Sequence[Target],
         form: Form,
@@ -208,55 +229,10 @@ class Sender:
     ) -> None:
         """Send what lies in the buffer from message `first` on, each of so many packets; or let it wait."""
         done = refused = 0
-        if not self._backlog.holds(pictures=run.pictures):
+        if not self._backlog.holds(pictures=burst.pictures):
             done, refused = by.send([name for _, name in targets], first)
             self._refused += refused * packets
         if done == len(targets):
             return
         data = bytes(self._view[(first + done) * form.pitch : (first + len(targets)) * form.pitch])
-        self._backlog.put(Batch(targets[done:], data, form, packets, run.of), pictures=run.pictures)
-
-
-class _Run:
-    """Packets of these sizes, as they lie in the buffer for one viewer after another."""
-
-    def __init__(self, sizes: Sequence[int], *, pictures: bool, of: object) -> None:
-        count = len(sizes)
-        self.sizes = sizes
-        self.pictures = pictures
-        self.of = of
-        self.stride = sizes[0] + _TAG
-        length = sum(sizes) + count * _TAG
-        self.form = Form(length, length + -length % _ALIGNED, self.stride if count > 1 else 0)
-        self.plain = array("i", sizes).tobytes()  # before they are protected, and after
-        self.sealed = array("i", [size + _TAG for size in sizes]).tobytes()
-
-
-def runs(lengths: Sequence[int]) -> list[list[int]]:
-    """Cut a burst into runs the kernel can segment, and return the sizes their packets are to be padded to:
-    one size each, the last of a run may be smaller.
-
-    libwebrtc cuts a frame into packets that differ by a byte or so; a few bytes of RTP padding make
-    them equal, and a size divisible by four keeps libsrtp's reads aligned.
-    """
-    if len(lengths) == 1:
-        return [list(lengths)]
-    done: list[list[int]] = []
-    run: list[int] = []
-    size = 0
-    for length in lengths:
-        room = run and len(run) < _MOST_SEGMENTS and (len(run) + 1) * (size + _TAG) <= _CAPACITY
-        if room and length <= size:
-            run.append(size if length >= size - _SLACK else length)
-            if length < size - _SLACK:  # a smaller one can only be the last
-                done.append(run)
-                run = []
-            continue
-        if run:
-            done.append(run)
-        longest = max((one for one in lengths if 0 <= one - length <= _SLACK), default=length)
-        size = (longest + 3) & ~3
-        run = [size]
-    if run:
-        done.append(run)
-    return done
+        self._backlog.put(Batch(targets[done:], data, form, packets, burst.of), pictures=burst.pictures)

@@ -147,6 +147,7 @@ class Strand:
     def remove(self, view: Viewing) -> None:
         self.waiting.pop(view, None)
         if view in self._members:
+            self._sender.finish(self)  # nothing comes after this, nor what is of another quality before it
             del self._members[view]
             self._audiences = None
             if not self._members:

@@ -10,13 +10,13 @@ from typing import Any
 
 from media import channel, h264, red, rtcp, rtp, sdp, sealing, vp8
 from media.arrivals import Arrivals
+from media.burst import Audience
 from media.draft import Draft
 from media.draft import packet as laid_out
 from media.formats import H264, OPUS, VP8
 from media.ice import IceLite, local_ufrag_of
 from media.layer import Layer
 from media.producer import Producer
-from media.sender import Audience
 from media.slot import Slot, stage
 from media.tcp import TcpPath
 
@@ -169,6 +169,7 @@ def sealed_message(data: bytes) -> None:
 
 class _Burst:
     def forget(self, one: object) -> None: ...
+    def finish(self, of: object) -> None: ...
 
     def burst(self, drafts: list[Draft], audiences: list[Audience], *, pictures: bool, of: object) -> None:
         for audience in audiences:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from media.allowance import Allowance
+from media.burst import Audience
 from media.draft import Draft, packet
 from media.formats import OPUS
 from media.producer import Producer
-from media.sender import Audience
 from media.slot import Slot, stage
 from tests.builders import until
 from tests.media.listeners import Listener
@@ -86,6 +86,7 @@ class _Kept:
         self.sequences: list[int] = []
 
     def forget(self, one: object) -> None: ...
+    def finish(self, of: object) -> None: ...
 
     def burst(self, drafts: list[Draft], audiences: list[Audience], *, pictures: bool, of: object) -> None:
         packets = [packet(draft, one.shift) for one in audiences for draft in drafts]

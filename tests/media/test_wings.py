@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from media.burst import Audience
 from media.control import WorkerRefused
 from media.draft import Draft, packet
 from media.formats import OPUS, VP8
 from media.producer import Producer
-from media.sender import Audience
 from media.slot import Slot, stage
 from media.wings import Wings
 from tests.media.listeners import Listener
@@ -29,6 +29,7 @@ class Kept:
         self.packets: list[bytes] = []
 
     def forget(self, one: object) -> None: ...
+    def finish(self, of: object) -> None: ...
 
     def burst(self, drafts: list[Draft], audiences: list[Audience], *, pictures: bool, of: object) -> None:
         self.packets += [packet(draft, one.shift) for one in audiences for draft in drafts]

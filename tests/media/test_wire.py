@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from pylibsrtp import Session
 
 from media import h264, rtcp, rtp, sdp, vp8
+from media.burst import runs
 from media.draft import Draft, Layout
 from media.formats import OPUS
 from media.ice import IceLite, local_ufrag_of
 from media.nack import MOST_MISSING, MissingPackets
-from media.sender import runs
 
 
 @given(st.binary(max_size=300))

@@ -61,10 +61,11 @@ class Some:
     types: bytes | None = None
 
 
-def drafts(first: int, sizes: Sequence[int]) -> list[Draft]:
+def drafts(first: int, sizes: Sequence[int], ssrc: int = 7) -> list[Draft]:
     """Make packets with so much in them."""
     return [
-        Draft((OPUS.payload_type, first + n & 0xFFFF, 1, os.urandom(size)), 7) for n, size in enumerate(sizes)
+        Draft((OPUS.payload_type, first + n & 0xFFFF, 1, os.urandom(size)), ssrc)
+        for n, size in enumerate(sizes)
     ]
 
 
