@@ -47,7 +47,7 @@ class Burst:
     ) -> None:
         self.pictures = pictures
         self.of = of
-        self._packets = len(drafts)
+        self._length = len(drafts)
         self._targets = [target for audience in audiences for target in audience.targets]
         self._runs: list[tuple[Run, list[bytes]]] = []
         self._done = 0  # viewers
@@ -66,9 +66,14 @@ class Burst:
         return len(self._targets) - self._done
 
     @property
+    def packets(self) -> int:
+        """Return how many are left."""
+        return self._length * self.viewers
+
+    @property
     def some(self) -> int:
         """Return how many of them to serve before others have their turn: all, when few would be left."""
-        most = max(1, _AT_ONCE // self._packets // MOST) * MOST
+        most = max(1, _AT_ONCE // self._length // MOST) * MOST
         return most if self.viewers > most * 3 // 2 else self.viewers
 
     def take(self, viewers: int) -> tuple[list[tuple[Run, list[bytes]]], list[Target], int]:
@@ -76,7 +81,7 @@ class Burst:
         first, self._done = self._done, self._done + viewers
         targets = self._targets[first : self._done]
         taken = [(run, parts[first : self._done]) for run, parts in self._runs]
-        return taken, targets, self._packets * len(targets)
+        return taken, targets, self._length * len(targets)
 
     def forget(self, one: object) -> None:
         """Whose context this is gets no more of it."""

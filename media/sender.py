@@ -6,7 +6,7 @@ between the libsrtp calls, one for each packet. UDP segment offload (Linux >= 4.
 viewer gets into datagrams, which all have one size but the last. Measured by bench/forwarding.
 
 Sound never waits for pictures: a large picture for hundreds leaves in parts, between which the loop reads
-what has come, and pictures of several sources take turns.
+what has come, and that of which the least is left goes first.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class Sender:
         self._where = int(ffi.cast("uintptr_t", self._buffer))
         self._many, self._one = Datagrams(sock, self._where), Datagrams(sock, self._where)
         self._backlog = Backlog(sock, _BATCH)
-        self._unfinished: dict[object, Burst] = {}  # by whom they are of, whose turn it is next first
+        self._unfinished: dict[object, Burst] = {}  # by whom they are of
         self._turn: asyncio.Handle | None = None
         self.sent = 0
         self._refused = 0
@@ -120,10 +120,11 @@ class Sender:
             self._serve(burst, burst.viewers)
 
     def _take_turn(self) -> None:
-        """Send a part of one burst, between whatever else the loop does."""
+        """Send a part of what is soonest done, between whatever else the loop does."""
         self._turn = None
         if self._unfinished:
-            burst = self._unfinished.pop(next(iter(self._unfinished)))
+            burst = min(self._unfinished.values(), key=lambda one: one.packets)
+            del self._unfinished[burst.of]
             self._serve(burst, burst.some)
 
     def _serve(self, burst: Burst, viewers: int) -> None:
