@@ -1,5 +1,6 @@
 """One burst: what a frame became, laid out for everybody who is sent it, who take it a part at a time."""
 
+import time
 from array import array
 from collections.abc import Sequence
 from typing import Protocol
@@ -47,6 +48,7 @@ class Burst:
     ) -> None:
         self.pictures = pictures
         self.of = of
+        self.began = time.monotonic()
         self._length = len(drafts)
         self._targets = [target for audience in audiences for target in audience.targets]
         self._runs: list[tuple[Run, list[bytes]]] = []

@@ -24,6 +24,7 @@ class Sink(Protocol):
 
     def forward(self, payload: bytes, marker: int, sequence: int, timestamp: int, *, red: bool) -> None: ...
     def resync(self) -> None: ...
+    def finish(self) -> None: ...
 
 
 class Layer:
@@ -133,6 +134,9 @@ class Layer:
         self._keyframe_wanted = self._video
 
     def pause(self, *, paused: bool) -> None:
+        """Forward nothing after this, or go on."""
+        if paused:
+            self.sink.finish()
         if self.paused and not paused:
             self.sink.resync()
             self.request_keyframe()

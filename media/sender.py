@@ -12,6 +12,7 @@ what has come, and that of which the least is left goes first.
 import asyncio
 import socket
 import struct
+import time
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
@@ -25,6 +26,8 @@ from media.draft import Draft
 from media.srtp import Context, Target
 
 _BATCH = 1 << 18  # bytes encrypted before they are sent: what a cache holds
+_MOST_UNFINISHED = 4  # bursts of one source: what a keyframe is, which comes at once
+_MOST_SECONDS = 0.03  # after which a burst does not let smaller ones go first
 _SHORT = 512  # bytes of a viewer's part, up to which to join many costs less than to copy each
 
 
@@ -45,7 +48,7 @@ class Sender:
         self._where = int(ffi.cast("uintptr_t", self._buffer))
         self._many, self._one = Datagrams(sock, self._where), Datagrams(sock, self._where)
         self._backlog = Backlog(sock, _BATCH)
-        self._unfinished: dict[object, Burst] = {}  # by whom they are of
+        self._unfinished: list[Burst] = []  # as they came
         self._turn: asyncio.Handle | None = None
         self.sent = 0
         self._refused = 0
@@ -69,14 +72,14 @@ class Sender:
         self._unfinished.clear()
         if self._turn is not None:
             self._turn.cancel()
+            self._turn = None
         self._backlog.close()
 
     def forget(self, one: object) -> None:
         """Send nothing that waits to whose context this is, or of whom."""
-        self._unfinished.pop(one, None)
-        for burst in self._unfinished.values():
+        self._unfinished = [burst for burst in self._unfinished if burst.of is not one]
+        for burst in self._unfinished:
             burst.forget(one)
-        self._unfinished = {of: burst for of, burst in self._unfinished.items() if burst.viewers}
         self._backlog.forget(one)
 
     def single(self, data: bytes, path: tuple[str, int], context: Context | None = None) -> None:
@@ -107,33 +110,48 @@ class Sender:
         first, and may leave in parts, but none is overtaken by a later one of the same source; `forget` takes
         back what is `of` whom.
         """
-        if not audiences:
+        if not audiences or not drafts:
             return
-        self.finish(of)
         burst = Burst(drafts, audiences, pictures=pictures, of=of)
-        self._serve(burst, burst.some if pictures else burst.viewers)
+        if not pictures:
+            self._serve(burst, burst.viewers)
+            return
+        before = [one for one in self._unfinished if one.of is of]
+        self._unfinished.append(burst)
+        if not before:
+            self._part(burst)
+        elif len(before) == _MOST_UNFINISHED:
+            self._part(before[0], whole=True)
 
     def finish(self, of: object) -> None:
-        """Send the rest of what leaves in parts, if it is of this one."""
-        burst = self._unfinished.pop(of, None)
-        if burst is not None:
-            self._serve(burst, burst.viewers)
+        """Send the rest of what leaves in parts and is of this one."""
+        for burst in [one for one in self._unfinished if one.of is of]:
+            self._part(burst, whole=True)
 
     def _take_turn(self) -> None:
-        """Send a part of what is soonest done, between whatever else the loop does."""
+        """Between whatever else the loop does, send a part of what is soonest done or has waited too long."""
         self._turn = None
-        if self._unfinished:
-            burst = min(self._unfinished.values(), key=lambda one: one.packets)
-            del self._unfinished[burst.of]
-            self._serve(burst, burst.some)
+        first: dict[object, Burst] = {}
+        for burst in self._unfinished:
+            first.setdefault(burst.of, burst)
+        if first:
+            old = time.monotonic() - _MOST_SECONDS
+            self._part(min(first.values(), key=lambda one: (one.began > old, one.packets)))
 
-    def _serve(self, burst: Burst, viewers: int) -> None:
-        """Send a burst to the next so many viewers; the others have it when it is its turn again."""
-        parts, targets, packets = burst.take(viewers)
-        if burst.viewers:
-            self._unfinished[burst.of] = burst
+    def _part(self, burst: Burst, *, whole: bool = False) -> None:
+        """Send a burst to some of those who have not got it, or to all; it comes again while any are left."""
+        viewers = burst.viewers if whole else burst.some
+        if viewers == burst.viewers:
+            self._unfinished.remove(burst)
         if self._unfinished and self._turn is None:
             self._turn = asyncio.get_running_loop().call_soon(self._take_turn)
+        self._serve(burst, viewers)
+
+    def _serve(self, burst: Burst, viewers: int) -> None:
+        """Send a burst to the next so many viewers."""
+        parts, targets, packets = burst.take(viewers)
+        if not targets:
+            return
         if self._backlog.holds(pictures=burst.pictures):
             self._backlog.drain()  # while one burst follows on another the loop does not come to it
         for run, theirs in parts:

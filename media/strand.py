@@ -118,10 +118,12 @@ class Strand:
     # The source
 
     def take(self, layer: Layer | None) -> None:
-        """Put a layer on this strand, or clear it."""
-        self.flush()
+        """Put a layer on this strand, or clear it: what another sent is not sent any more, nor sent again."""
+        self.finish()
         self._sender.forget(self)
         self._laid_out.clear()
+        if layer is not self.layer:
+            self._ring = [None] * len(self._ring)
         self._key = None
         self.layer = layer
         if layer is not None:
@@ -131,6 +133,11 @@ class Strand:
     def resync(self) -> None:
         """The next packet continues the numbers after a pause, whatever its own are."""
         self._resync = True
+
+    def finish(self) -> None:
+        """Send what has come so far to the last viewer."""
+        self.flush()
+        self._sender.finish(self)
 
     def close(self) -> None:
         self._burst.clear()

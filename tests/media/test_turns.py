@@ -3,10 +3,13 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
+from media.draft import NONE
+from media.formats import VP8
+from media.producer import Producer
 from media.rtp import HEADER
 from media.sender import Sender
 from media.slot import Slot, stage
@@ -103,6 +106,19 @@ async def test_of_large_pictures_the_one_of_which_least_is_left_goes_first(
     assert all(one == screen[:1] for one in served[1:])
 
 
+async def test_what_has_waited_long_goes_first_though_it_is_large(
+    sender: Sender, viewers: list[Viewer]
+) -> None:
+    screen = send(sender, viewers, "screen")
+    camera = send(sender, viewers, "camera", packets=5)
+    read(viewers)
+    sender._unfinished[0].began -= 1.0
+    await asyncio.sleep(0)
+    came = read(viewers)
+    assert screen in came
+    assert camera not in came
+
+
 async def test_no_picture_is_overtaken_by_the_next_of_its_source(
     sender: Sender, viewers: list[Viewer]
 ) -> None:
@@ -110,6 +126,25 @@ async def test_no_picture_is_overtaken_by_the_next_of_its_source(
     sent += send(sender, viewers, "screen", first=17)
     await all_left(sender)
     assert read(viewers) == [sent] * _VIEWERS
+
+
+async def test_a_keyframe_of_several_bursts_leaves_in_parts_and_what_is_more_at_once(
+    sender: Sender, viewers: list[Viewer]
+) -> None:
+    sent = [send(sender, viewers, "screen", first=1 + 16 * n) for n in range(4)]
+    first = read(viewers)
+    assert sum(map(len, first)) == sender.sent <= 640
+    sent.append(send(sender, viewers, "screen", first=65))
+    more = read(viewers)
+    assert [a + b for a, b in zip(first, more, strict=True)] == [sent[0]] * _VIEWERS
+    await all_left(sender)
+    assert read(viewers) == [[packet for burst in sent[1:] for packet in burst]] * _VIEWERS
+
+
+async def test_nothing_is_sent_of_nothing(sender: Sender, viewers: list[Viewer]) -> None:
+    sender.burst([], [Some([viewers[0].target])], pictures=True)
+    assert sender.sent == 0
+    assert not sender._unfinished
 
 
 class _Watcher:
@@ -158,6 +193,40 @@ async def test_who_leaves_a_quality_has_all_of_it_first_and_nothing_after(
     slot.close()
 
 
+async def test_nothing_leaves_of_who_is_muted_or_off_the_stage(sender: Sender, viewers: list[Viewer]) -> None:
+    slot = Slot(next(one for one in stage() if one.source == "camera"), sender)
+    producer = Producer(
+        mid="0",
+        owner="teacher",
+        source="camera",
+        payload_format=VP8,
+        payload_type=96,
+        rtx_payload_type=97,
+        red_payload_type=None,
+        rids=("q", "h", "f"),
+        stand=slot,
+        send_rtcp=lambda _data: None,
+        on_asked=lambda _count: None,
+    )
+    slot.take(producer)
+    views = [View(slot, _Watcher(one)) for one in viewers]
+    for view in views:
+        view.watch(0)
+    strand = slot.strands[0]
+    ends: list[Callable[[], None]] = [lambda: producer.pause(paused=True), producer.close]
+    for picture, stop in enumerate(ends, 1):
+        _frame(strand, picture)
+        assert sender._unfinished
+        assert strand.again(strand.last(NONE), NONE)
+        stop()
+        came = [_sequences(one) for one in viewers]
+        assert [len(one) for one in came] == [10] * _VIEWERS
+        await asyncio.sleep(0.01)
+        assert not any(one.read() for one in viewers)
+    assert strand.again(strand.last(NONE), NONE) is None, "nor is it sent again"
+    slot.close()
+
+
 async def test_who_or_what_is_gone_is_left_out_of_the_parts_to_come(
     sender: Sender, viewers: list[Viewer]
 ) -> None:
@@ -172,6 +241,5 @@ async def test_who_or_what_is_gone_is_left_out_of_the_parts_to_come(
     send(sender, viewers, "screen", first=101)
     for one in viewers:  # all who are left
         sender.forget(one.target[0])
-    assert not sender._unfinished
-    await asyncio.sleep(0)
+    await all_left(sender)
     assert not any(read(viewers[-3:]))
