@@ -101,6 +101,11 @@ class FirefoxPage:
             "browsingContext.navigate", context=self._context, url=address, wait="complete"
         )
 
+    async def resize(self, width: int, height: int) -> None:
+        await self._firefox.command(
+            "browsingContext.setViewport", context=self._context, viewport={"width": width, "height": height}
+        )
+
     async def prepare(self, script: str) -> None:
         """Run a script in each document this page opens from now on, before its own."""
         await self._firefox.command(

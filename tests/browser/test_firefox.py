@@ -134,6 +134,7 @@ async def test_firefox_goes_over_tcp_where_udp_does_not(school: School, fox: Fir
     teacher, (pupil,), session = await _class(school, 1)
     await _enter(fox, school.product, teacher, session, "Enter the class", script=WITHOUT_UDP)
     page = await _enter(fox, school.product, pupil, session, "Join the class", script=WITHOUT_UDP)
+    await page.resize(320, 320)  # it is not to ask for what two cores may not encode in time
     await _flows(page)
     before = await page.evaluate(_DECODED)
     await asyncio.sleep(4)
