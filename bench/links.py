@@ -219,6 +219,22 @@ async def _shares(desk: Page, meters: list[Meter]) -> list[float]:
     return [(one.octets - was) / sent for one, was in zip(meters, before[1], strict=True)]
 
 
+async def _looks(held: Class, page: Page, rid: str, seconds: float) -> dict[str, Any]:
+    """Return how one quality looks and sounds on a page for so long."""
+    before, sent_before = await page.evaluate(_SEEN), await held.desk.evaluate(ENCODED)
+    await asyncio.sleep(seconds)
+    after, sent = await page.evaluate(_SEEN), await held.desk.evaluate(ENCODED)
+    heard = after["samples"] - before["samples"]
+    return {
+        "seen, % of the pictures sent": 100
+        * (after["decoded"] - before["decoded"])
+        / (sent[rid] - sent_before[rid]),
+        "frozen, s": after["frozen"] - before["frozen"],
+        "sound concealed, %": 100 * (after["concealed"] - before["concealed"]) / heard,
+        "height, pixels": after["height"],
+    }
+
+
 async def thin(seconds: float) -> dict[str, Any]:
     async with held_class(1) as held:
         page = await held.page(held.students[0])
@@ -228,19 +244,8 @@ async def thin(seconds: float) -> dict[str, Any]:
             relay.down.rate = 300_000
             await _height(page, 180, 15)
             dropped = relay.dropped
-            before, sent_before = await page.evaluate(_SEEN), await held.desk.evaluate(ENCODED)
-            await asyncio.sleep(seconds)
-            after, sent = await page.evaluate(_SEEN), await held.desk.evaluate(ENCODED)
-    heard = after["samples"] - before["samples"]
-    return {
-        "seen, % of the pictures sent": 100
-        * (after["decoded"] - before["decoded"])
-        / (sent["q"] - sent_before["q"]),
-        "frozen, s": after["frozen"] - before["frozen"],
-        "sound concealed, %": 100 * (after["concealed"] - before["concealed"]) / heard,
-        "packets the link dropped": relay.dropped - dropped,
-        "height, pixels": after["height"],
-    }
+            looks = await _looks(held, page, "q", seconds)
+    return {**looks, "packets the link dropped": relay.dropped - dropped}
 
 
 async def wifi(seconds: float) -> dict[str, Any]:
@@ -255,18 +260,8 @@ async def wifi(seconds: float) -> dict[str, Any]:
             for link in (relay.down, relay.up):
                 link.rate, link.every, link.held = None, _EVERY, _HELD
             back = await _height(page, 720, 60)
-            before, sent_before = await page.evaluate(_SEEN), await held.desk.evaluate(ENCODED)
-            await asyncio.sleep(seconds)
-            after, sent = await page.evaluate(_SEEN), await held.desk.evaluate(ENCODED)
-    shown, passed = after["decoded"] - before["decoded"], (after["at"] - before["at"]) / 1000
-    heard = after["samples"] - before["samples"]
-    return {
-        "back from 300 kb/s after, s (target <= 15)": back,
-        "seen then, % of the pictures sent": 100 * shown / (sent["f"] - sent_before["f"]),
-        "frozen, % of the time": 100 * (after["frozen"] - before["frozen"]) / passed,
-        "sound concealed, %": 100 * (after["concealed"] - before["concealed"]) / heard,
-        "height, pixels": after["height"],
-    }
+            looks = await _looks(held, page, "f", seconds)
+    return {"back from 300 kb/s after, s (target <= 15)": back, **looks}
 
 
 async def join(_seconds: float) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from media.arrivals import Arrivals
 from media.bandwidth import START, Bandwidth
 from media.draft import Shift
 from media.formats import VP8
-from media.producer import Producer
 from media.red import primary
 from media.rtcp import KeyframeRequest
 from media.rtp import HEADER, HEADER_SIZE, SEND_TIME_SIZE
@@ -25,6 +24,7 @@ from media.slot import Slot, stage
 from media.speakers import Speakers
 from media.strand import Strand
 from media.view import View
+from tests.media.teacher import camera
 
 # Allocation
 
@@ -396,19 +396,7 @@ async def test_another_quality_begins_with_a_keyframe_and_the_old_one_goes_on_un
 def test_a_browser_is_asked_for_keyframes_of_two_qualities_no_faster_than_it_listens() -> None:
     slot, _ = _camera()
     asked: list[bytes] = []
-    producer = Producer(
-        mid="0",
-        owner="teacher",
-        source="camera",
-        payload_format=VP8,
-        payload_type=96,
-        rtx_payload_type=97,
-        red_payload_type=None,
-        rids=("q", "h", "f"),
-        stand=slot,
-        send_rtcp=asked.append,
-        on_asked=lambda _count: None,
-    )
+    producer = camera(slot, asked.append)
     poorest, better, best = producer.layers
     for n, layer in enumerate(producer.layers):
         layer.ssrc = 7000 + n

@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from media.draft import NONE
-from media.formats import VP8
-from media.producer import Producer
 from media.rtp import HEADER
 from media.sender import Sender
 from media.slot import Slot, stage
 from media.srtp import Target
 from media.strand import Strand
 from media.view import View
+from tests.media.teacher import camera
 from tests.media.viewers import GCM, Some, Viewer, drafts, inside, payloads
 
 _VIEWERS = 200
@@ -195,19 +194,7 @@ async def test_who_leaves_a_quality_has_all_of_it_first_and_nothing_after(
 
 async def test_nothing_leaves_of_who_is_muted_or_off_the_stage(sender: Sender, viewers: list[Viewer]) -> None:
     slot = Slot(next(one for one in stage() if one.source == "camera"), sender)
-    producer = Producer(
-        mid="0",
-        owner="teacher",
-        source="camera",
-        payload_format=VP8,
-        payload_type=96,
-        rtx_payload_type=97,
-        red_payload_type=None,
-        rids=("q", "h", "f"),
-        stand=slot,
-        send_rtcp=lambda _data: None,
-        on_asked=lambda _count: None,
-    )
+    producer = camera(slot)
     slot.take(producer)
     views = [View(slot, _Watcher(one)) for one in viewers]
     for view in views:
