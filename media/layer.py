@@ -12,8 +12,10 @@ from media.formats import OPUS, Format
 from media.nack import MissingPackets
 from media.reception import Reception
 from media.red import primary
+from media.timeline import SenderClock, Timeline
 
 _KEYFRAME_INTERVAL = 1.0  # seconds between two requests, however many viewers ask
+_REPORT_INTERVAL = 1.0  # seconds between two of its sender's reports, if it can be asked
 _SECONDS_UNWATCHED = 10.0
 _SECONDS_TO_WAKE = 5.0
 _SILENT = 2.0  # seconds without a packet, after which its sender has no room for it
@@ -40,6 +42,7 @@ class Layer:
         payload_type: int,
         rtx_payload_type: int | None,
         red_payload_type: int | None,
+        clock: SenderClock,
         sink: Sink,
         send_rtcp: Callable[[bytes], None],
         on_asked: Callable[[int], None],
@@ -56,7 +59,7 @@ class Layer:
         self.duplicates = 0
         self.rate = 0.0  # bits per second of payload, smoothed
         self.size: tuple[int, int] | None = None  # of the last keyframe
-        self.report: rtcp.SenderReport | None = None  # the newest: the sender's clock and the stream's
+        self.timeline = Timeline(payload_format.clock, clock)
         self._video = payload_format is not OPUS
         self.sink = sink
         self._send_rtcp = send_rtcp
@@ -66,7 +69,10 @@ class Layer:
         self._missing = MissingPackets() if self._video else None
         self._keyframe_wanted = False
         self._keyframe_asked_at = float("-inf")
+        self._clock = clock
+        self._report: rtcp.SenderReport | None = None  # the newest
         self._report_at = 0.0
+        self._asked_time_at = float("-inf")
         self._octets = 0
         self._heard_at = float("-inf")
         self._measured_at: float | None = None
@@ -117,7 +123,8 @@ class Layer:
             self.sink.forward(payload, marker, sequence, timestamp, red=red)
 
     def on_sender_report(self, report: rtcp.SenderReport, now: float) -> None:
-        self.report, self._report_at = report, now
+        self._report, self._report_at = report, now
+        self.timeline.on_report(report.ntp, report.rtp, now)
 
     def come_on(self, sink: Sink) -> None:
         """Go to other viewers, for whom what is missing so far is not asked for, and wake."""
@@ -129,7 +136,8 @@ class Layer:
         """Begin a new stream on the same place: its numbers have nothing to do with the old ones."""
         self._reception = Reception(self.payload_format.clock)
         self._missing = MissingPackets() if self._video else None
-        self.report = None
+        self.timeline = Timeline(self.payload_format.clock, self._clock)
+        self._report = None
         self.sink.resync()
         self._keyframe_wanted = self._video
 
@@ -182,7 +190,10 @@ class Layer:
 
     def tick(self, now: float) -> None:
         """Ask again for what is missing; call every 20 ms or so."""
-        if self.ssrc is None or self._missing is None:
+        if self.ssrc is None:
+            return
+        self._ask_the_time(now)
+        if self._missing is None:
             return
         if self._missing.given_up:
             self._missing.given_up = False
@@ -197,11 +208,23 @@ class Layer:
                 self._send_rtcp(rtcp.nack(1, self.ssrc, asking))
                 self._on_asked(len(asking))
 
+    def _ask_the_time(self, now: float) -> None:
+        """Ask for a report (RFC 6051, section 3.2) when a stream begins, and of sound each second: unasked,
+        browsers tell of it every five.
+        """
+        if not self._clock.answers:
+            return
+        if self._report is not None and (self._video or now - self._report_at < _REPORT_INTERVAL):
+            return
+        if self.arrives(now) and now - self._asked_time_at >= _REPORT_INTERVAL:
+            self._asked_time_at = now
+            self._send_rtcp(rtcp.report_request(1, self.ssrc or 0))
+
     def reception_block(self, now: float) -> rtcp.ReportBlock | None:
         if self.ssrc is None or not self._reception.received:
             return None
         lsr = dlsr = 0
-        if self.report is not None:
-            lsr = self.report.ntp >> 16 & 0xFFFFFFFF
+        if self._report is not None:
+            lsr = self._report.ntp >> 16 & 0xFFFFFFFF
             dlsr = int((now - self._report_at) * 65536)
         return self._reception.block(self.ssrc, lsr, dlsr)

@@ -12,6 +12,7 @@ from media.red import PAYLOAD_TYPE as RED
 from media.room import Room, Tell
 from media.rtp import HEADER, HEADER_SIZE, SEND_TIME_SIZE, is_rtcp
 from media.slot import Slot
+from media.timeline import SenderClock
 from media.transport import Wiring
 
 _NAMED: Mapping[str, Format] = {one.name: one for kind in FORMATS.values() for one in kind}
@@ -30,6 +31,7 @@ class Mirror(Room):
         self.owner = owner
         self.number = number
         self._ask = ask
+        self._clock = SenderClock(answers=False)  # that of the room's own worker, which tells by itself
         self._takes: dict[str, int] = {}  # which of a place's sources is shown, by mid
 
     def show(self, places: Sequence[Mapping[str, Any]], speaking: list[str]) -> None:
@@ -62,6 +64,7 @@ class Mirror(Room):
             rtx_payload_type=None,
             red_payload_type=None,
             rids=[str(n) for n in range(shown["qualities"])],
+            clock=self._clock,
             stand=slot,
             send_rtcp=self._ask,
             on_asked=lambda _count: None,

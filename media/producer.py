@@ -5,6 +5,7 @@ from typing import Protocol
 
 from media.formats import Format
 from media.layer import Layer, Sink
+from media.timeline import SenderClock
 from media.voice import Voice
 
 _PRESUMED_LEVEL = 40  # that of quiet speech
@@ -38,6 +39,7 @@ class Producer:
         rtx_payload_type: int | None,
         red_payload_type: int | None,
         rids: Sequence[str],
+        clock: SenderClock,
         stand: Stand,
         send_rtcp: Callable[[bytes], None],
         on_asked: Callable[[int], None],
@@ -58,6 +60,7 @@ class Producer:
                 payload_type=payload_type,
                 rtx_payload_type=rtx_payload_type,
                 red_payload_type=red_payload_type,
+                clock=clock,
                 sink=sink,
                 send_rtcp=send_rtcp,
                 on_asked=on_asked,

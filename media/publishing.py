@@ -22,6 +22,7 @@ from media.rtp import (
     parts,
 )
 from media.sdp import Codec, Description, Section, rejected, write
+from media.timeline import SenderClock
 from media.transport import Transport, Wiring
 
 _MOST_SSRCS = 16
@@ -68,7 +69,13 @@ class PublishTransport(Transport):
     """Carries producers. A packet that belongs to none is dropped before it is decrypted."""
 
     def __init__(
-        self, wiring: Wiring, on_state: Callable[[Transport, str], None], owner: str, *, staff: bool
+        self,
+        wiring: Wiring,
+        on_state: Callable[[Transport, str], None],
+        owner: str,
+        *,
+        staff: bool,
+        clock: SenderClock,
     ) -> None:
         super().__init__(wiring, on_state)
         self._owner = owner
@@ -80,6 +87,7 @@ class PublishTransport(Transport):
         self._names: dict[bytes, tuple[str, str]] = {}  # MID and RID of an SSRC, which are said at first only
         self._extensions: dict[str, int] = {}  # of the whole bundle: uri -> id
         self.superseded: set[str] = set()  # sections whose source another connection of the person took over
+        self._clock = clock
         self._arrivals = Arrivals()
         self._feedback_at = 0.0
         self._version = 0
@@ -147,6 +155,7 @@ class PublishTransport(Transport):
             rtx_payload_type=taken.codec.rtx_payload_type,
             red_payload_type=_red(section, taken.codec),
             rids=_rids(section),
+            clock=self._clock,
             stand=stand,
             send_rtcp=self.send_rtcp,
             on_asked=self._asked_again,

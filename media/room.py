@@ -17,6 +17,7 @@ from media.sdp import Description, SdpError, parse
 from media.slot import Slot, stage
 from media.speakers import Speakers
 from media.subscribing import SubscribeTransport
+from media.timeline import SenderClock
 from media.transport import NewPeerCertificate, Transport, Wiring
 from media.viewing import Viewing
 from media.wings import Wings
@@ -198,7 +199,8 @@ class Room:
         except PublishRefused as refusal:
             raise FloorFull(picture) from refusal
         before = participant.encoder
-        transport = self._new_publisher(participant)
+        # GStreamer 1.22 stops sending for good when it is asked for a report.
+        transport = self._new_publisher(participant, SenderClock(answers=False))
         participant.encoder, participant.login = transport, login
         try:
             answer, _ = self._answer(participant, transport, offer, sources)
@@ -235,12 +237,12 @@ class Room:
 
     def _publisher(self, participant: Participant) -> PublishTransport:
         if participant.publish is None:
-            participant.publish = self._new_publisher(participant)
+            participant.publish = self._new_publisher(participant, SenderClock(answers=True))
         return participant.publish
 
-    def _new_publisher(self, participant: Participant) -> PublishTransport:
+    def _new_publisher(self, participant: Participant, clock: SenderClock) -> PublishTransport:
         state, staff = self._state_of(participant), participant.staff
-        transport = PublishTransport(self._wiring, state, participant.id, staff=staff)
+        transport = PublishTransport(self._wiring, state, participant.id, staff=staff, clock=clock)
         transport.id = next(_ids)
         self._publishing[transport] = None
         return transport

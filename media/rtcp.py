@@ -1,5 +1,5 @@
-"""RTCP packets on the wire (RFC 3550, 4585, 5104; REMB: draft-alvestrand-rmcat-remb; transport-wide feedback:
-draft-holmer-rmcat-transport-wide-cc-extensions-01): pure.
+"""RTCP packets on the wire (RFC 3550, 4585, 5104, 6051; REMB: draft-alvestrand-rmcat-remb; transport-wide
+feedback: draft-holmer-rmcat-transport-wide-cc-extensions-01): pure.
 """
 
 import struct
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 SR, RR, SDES, BYE, RTPFB, PSFB = 200, 201, 202, 203, 205, 206
-_FMT_NACK, _FMT_PLI, _FMT_FIR, _FMT_AFB, _FMT_TRANSPORT = 1, 1, 4, 15, 15
+_FMT_NACK, _FMT_SR_REQ, _FMT_PLI, _FMT_FIR, _FMT_AFB, _FMT_TRANSPORT = 1, 5, 1, 4, 15, 15
 _MOST_PACKETS = 32
 _MOST_NACKED = 1000
 _MOST_ARRIVALS = 500  # told of in one compound: those that did not arrive take no bytes
@@ -209,6 +209,11 @@ def receiver_report(ssrc: int, blocks: Sequence[ReportBlock]) -> bytes:
 
 def picture_loss(ssrc: int, media_ssrc: int) -> bytes:
     return _head(_FMT_PLI, PSFB, 12) + struct.pack("!LL", ssrc, media_ssrc)
+
+
+def report_request(ssrc: int, media_ssrc: int) -> bytes:
+    """Ask for a sender report at once (RFC 6051, section 3.2)."""
+    return _head(_FMT_SR_REQ, RTPFB, 12) + struct.pack("!LL", ssrc, media_ssrc)
 
 
 def nack(ssrc: int, media_ssrc: int, sequences: Sequence[int]) -> bytes:

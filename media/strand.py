@@ -20,26 +20,24 @@ from media.red import PAYLOAD_TYPE as RED
 from media.rtp import send_time
 from media.sender import Sender
 from media.srtp import Target
+from media.stamps import STEP, Stamps
 
 _RING = 512
 _MOST_LAID_OUT = 256  # packets
 _WINDOW = 1024  # numbers that SRTP takes late, on the way in and out
 _LONGEST_BURST = 16
 _BURST_SECONDS = 0.002  # how long a frame's first packet may wait for its last
-_CATCH_UP_STEP = 90  # between two frames of the past that come at once: a millisecond of a picture's clock
-_FRAMES_PER_SECOND = {"audio": 50, "video": 30}
 
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """The last a viewer was sent; `whole` when it ended a frame, `at` when in monotonic seconds."""
+    """The last a viewer was sent; `whole` when it ended a frame."""
 
     sequence: int
     timestamp: int
     picture: int
     tl0: int
     whole: bool
-    at: float | None
 
 
 class Watcher(Protocol):
@@ -97,8 +95,7 @@ class Strand:
         self._sender = sender
         self._video = kind == "video"
         self._format = FORMATS[kind][0]
-        self.clock_rate = self._format.clock
-        self.frame = self.clock_rate // _FRAMES_PER_SECOND[kind]
+        self._stamps = Stamps(self._format.clock)
         self._ring: list[Entry | None] = [None] * (_RING if self._video else 0)
         self._laid_out: dict[tuple[int, Shift], tuple[Entry, bytes]] = {}  # again, since the last burst
         self._burst: list[Entry] = []
@@ -109,11 +106,8 @@ class Strand:
         self._first_sequence = 0
         self._newcomer = 0  # packets for which a number from before the source is still possible
         self._add_sequence = 0
-        self._add_timestamp = 0
         self._last_sequence = 0x0FFF  # below 2^15, or an early loss would confuse SRTP's roll-over
-        self._last_timestamp = 0
         self._last_marker = True
-        self._last_at: float | None = None
 
     # The source
 
@@ -215,14 +209,13 @@ class Strand:
             out = (sequence + self._add_sequence) & 0xFFFF
         elif self._newcomer and self._is_from_before(sequence):
             return
-        stamp = (timestamp + self._add_timestamp) & 0xFFFFFFFF
+        stamp = self._stamps.of(timestamp)
         if self._format is VP8:
             payload = self._vp8.rewrite(payload)
         entry = (marker | (RED if red else self._format.payload_type), out, stamp, payload)
         self._let_in(entry)
         if (out - self._last_sequence) & 0xFFFF < 0x8000:
-            self._last_sequence, self._last_timestamp, self._last_marker = out, stamp, bool(marker)
-            self._last_at = time.monotonic()
+            self._last_sequence, self._last_marker = out, bool(marker)
         self.packets += 1
         self.octets += len(payload)
         if self._video:
@@ -308,14 +301,10 @@ class Strand:
                 self.layer.request_keyframe()
             return False
         self._resync = False
-        now = time.monotonic()
         self._first_sequence, self._newcomer = sequence, _WINDOW
         self._add_sequence = (self._last_sequence + 1 - sequence) & 0xFFFF
-        if self._last_at is None:
-            self._add_timestamp = 0
-        else:
-            elapsed = max(self.frame, int((now - self._last_at) * self.clock_rate))
-            self._add_timestamp = (self._last_timestamp + elapsed - timestamp) & 0xFFFFFFFF
+        timeline = self.layer.timeline if self.layer is not None else None
+        self._stamps.begin(timeline, timestamp, time.monotonic())
         if self._format is VP8:
             self._vp8.restart(payload)
         return True
@@ -367,8 +356,7 @@ class Strand:
             return []
         stamps = list(dict.fromkeys(stamp for _, _, stamp, _ in past))
         moved = {
-            stamp: (stamps[-1] - _CATCH_UP_STEP * (len(stamps) - 1 - n)) & 0xFFFFFFFF
-            for n, stamp in enumerate(stamps)
+            stamp: (stamps[-1] - STEP * (len(stamps) - 1 - n)) & 0xFFFFFFFF for n, stamp in enumerate(stamps)
         }
         return [
             self._packet((kind, sequence, moved[stamp], payload), NONE)
@@ -383,26 +371,14 @@ class Strand:
         """Return the last that an audience of that shift was sent."""
         return Numbers(
             sequence=self.last(shift),
-            timestamp=(self._last_timestamp + shift.timestamp) & 0xFFFFFFFF,
+            timestamp=(self._stamps.last + shift.timestamp) & 0xFFFFFFFF,
             picture=(max(0, self._vp8.last_picture) + shift.picture) & 0x7FFF,
             tl0=(max(0, self._vp8.last_tl0) + shift.tl0) & 0xFF,
             whole=self._last_marker or not self._video,
-            at=self._last_at,
         )
 
-    def captured_at(self, timestamp: int) -> float | None:
-        """Return when by its sender's clock, in seconds, a packet of this strand was captured."""
-        if self.layer is None or self.layer.report is None or self._resync:
-            return None
-        report = self.layer.report
-        ticks = (timestamp - self._add_timestamp - report.rtp) & 0xFFFFFFFF
-        if ticks >= 0x80000000:
-            ticks -= 1 << 32
-        return report.ntp / (1 << 32) + ticks / self.clock_rate
-
     def clock(self) -> tuple[int, int] | None:
-        """Return the publisher's clock (NTP, 32.32) and the same moment in this strand's; or nothing."""
-        layer = self.layer
-        if layer is None or layer.report is None or self._resync or layer.paused:
+        """Return what time it is (NTP, 32.32), and the same moment in this strand's clock; or nothing."""
+        if self.layer is None or self._resync or self.layer.paused:
             return None
-        return layer.report.ntp, (layer.report.rtp + self._add_timestamp) & 0xFFFFFFFF
+        return self._stamps.clock(time.monotonic())

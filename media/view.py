@@ -6,10 +6,11 @@ from media import rtcp, vp8
 from media.draft import NONE, Entry, Shift
 from media.formats import VP8
 from media.slot import Slot
+from media.stamps import STEP
 from media.strand import Numbers, Strand, Watcher
+from media.timeline import signed
 
 _MOST_AT_ONCE = 30_000  # bytes: a quarter of a second of what a link is believed to carry at first
-_LONGEST_STEP = 10.0  # seconds; two clocks of one sender that differ by more are not believed
 
 
 class View:
@@ -105,10 +106,11 @@ class View:
         if last is not None:
             picture, tl0 = vp8.numbers(payload) if kind & 0x7F == VP8.payload_type else (0, 0)
             # A frame that stays unfinished must look so: a number is left out behind it.
+            early = signed(timestamp - last.timestamp) <= 0  # the same picture in another quality
             following = last.sequence + (1 if last.whole else 2)
             shift = Shift(
                 (following - sequence) & 0xFFFF,
-                (self._moment(strand, timestamp, last) - timestamp) & 0xFFFFFFFF,
+                (last.timestamp + STEP - timestamp) & 0xFFFFFFFF if early else 0,
                 (last.picture + 1 - picture) & 0x7FFF,
                 (last.tl0 + 1 - tl0) & 0xFF,
             )
@@ -122,21 +124,6 @@ class View:
         self.strand, self.quality = strand, self.slot.strands.index(strand)
         self._first = first & 0xFFFF
         strand.add(self)
-
-    def _moment(self, strand: Strand, timestamp: int, last: Numbers) -> int:
-        """Return when a packet of another quality was captured, in the clock the viewer has seen so far.
-
-        By the sender's own reports of both; until there are, by the time that passed here.
-        """
-        if self.strand is not None:
-            there = strand.captured_at(timestamp)
-            here = self.strand.captured_at((last.timestamp - self.shift.timestamp) & 0xFFFFFFFF)
-            if there is not None and here is not None:
-                step = round((there - here) * strand.clock_rate)
-                if 0 < step < _LONGEST_STEP * strand.clock_rate:
-                    return last.timestamp + step
-        elapsed = 0 if last.at is None else int((time.monotonic() - last.at) * strand.clock_rate)
-        return last.timestamp + max(strand.frame, elapsed)
 
     def is_of_now(self, sequence: int) -> bool:
         """Say whether a packet is of what is watched now.
@@ -162,7 +149,7 @@ class View:
         return self.again((self.last - back) & 0xFFFF) if self.last is not None else None
 
     def sender_report(self) -> bytes:
-        """Return the publisher's clock in this viewer's numbers; or nothing."""
+        """Return what time it is in this viewer's numbers; or nothing."""
         strand = self.strand
         clock = strand.clock() if strand is not None else None
         if strand is None or clock is None:

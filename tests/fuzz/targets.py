@@ -19,6 +19,7 @@ from media.layer import Layer
 from media.producer import Producer
 from media.slot import Slot, stage
 from media.tcp import TcpPath
+from media.timeline import SenderClock
 
 Target = Callable[[bytes], None]
 
@@ -207,6 +208,7 @@ async def _forwarded(data: bytes) -> None:
         rtx_payload_type=97,
         red_payload_type=63,
         rids=(),
+        clock=SenderClock(answers=True),
         stand=slot,
         send_rtcp=rtcp_packet,
         on_asked=lambda _count: None,

@@ -12,6 +12,7 @@ from media.draft import Draft, packet
 from media.formats import OPUS
 from media.producer import Producer
 from media.slot import Slot, stage
+from media.timeline import SenderClock
 from tests.builders import until
 from tests.media.listeners import Listener
 from tests.media.peers import bench
@@ -121,6 +122,7 @@ async def test_retransmitted_audio_is_not_taken() -> None:
         rtx_payload_type=112,
         red_payload_type=None,
         rids=(),
+        clock=SenderClock(answers=True),
         stand=slot,
         send_rtcp=lambda _packet: None,
         on_asked=lambda _count: None,

@@ -14,6 +14,7 @@ from media.draft import Draft, packet
 from media.formats import OPUS, VP8
 from media.producer import Producer
 from media.slot import Slot, stage
+from media.timeline import SenderClock
 from media.wings import Wings
 from tests.media.listeners import Listener
 from tests.media.peers import MICROPHONE, ROOM, bench
@@ -64,6 +65,7 @@ class House:
             rtx_payload_type=None,
             red_payload_type=None,
             rids=rids,
+            clock=SenderClock(answers=True),
             stand=stand,
             send_rtcp=lambda _packet: None,
             on_asked=lambda _count: None,

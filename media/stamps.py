@@ -1,0 +1,76 @@
+"""The timestamps of a strand: its layer's, moved to the one line of time."""
+
+import time
+
+from media.timeline import Timeline, signed
+
+STEP = 90  # the least from one frame to the next: a millisecond of a picture's clock, two of sound's
+_LATE = 10.0  # seconds after a move, when no packet comes any more that was sent before it
+_MOST_MOVED = 1.0  # seconds; what is off by more, or after
+_MOST_STEPS = 64  # is still off, our own reports tell of
+
+
+class Stamps:
+    """A stream that begins before its sender's first report counts as captured when it arrives. Once the
+    report is there, it is moved to where it belongs, in steps, for time goes on from frame to frame.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._timeline: Timeline | None = None
+        self._shift = 0
+        self._is_moved = True
+        self._newest = 0  # of the layer's timestamps
+        self._before: list[tuple[int, int]] = []  # until which timestamp it had another shift, and that
+        self.last = round(time.monotonic() * rate) & 0xFFFFFFFF
+
+    def begin(self, timeline: Timeline | None, timestamp: int, now: float) -> None:
+        """A stream begins, or goes on, with a packet of this timestamp."""
+        stamp = timeline.stamp(now) if timeline is not None else round(now * self._rate)
+        stamp = self.last + max(STEP, signed(stamp - self.last))
+        self._timeline, self._shift = timeline, (stamp - timestamp) & 0xFFFFFFFF
+        self._newest, self._is_moved = (timestamp - 1) & 0xFFFFFFFF, False
+        self._before.clear()
+
+    def of(self, timestamp: int) -> int:
+        """Return the stamp of a packet, the same for all of a frame, however late."""
+        if not self._is_moved and signed(timestamp - self._newest) > 0:
+            self._move(timestamp)
+        shift = self._shift
+        if self._before:
+            shift = self._shift_of(timestamp)
+        stamp = (timestamp + shift) & 0xFFFFFFFF
+        if signed(stamp - self.last) > 0:
+            self._newest, self.last = timestamp, stamp
+        return stamp
+
+    def _move(self, timestamp: int) -> None:
+        """Move to the line from this frame on, as far as it goes."""
+        if self._timeline is None or self._timeline.shift is None:
+            return
+        missing = signed(self._timeline.shift - self._shift)
+        if abs(missing) > _MOST_MOVED * self._rate or len(self._before) == _MOST_STEPS:
+            self._is_moved = True
+            return
+        room = signed(timestamp + self._shift - self.last - STEP)
+        step = max(missing, -max(0, room))
+        self._is_moved = step == missing
+        if step:
+            self._before.append((self._newest, self._shift))
+            self._shift = (self._shift + step) & 0xFFFFFFFF
+
+    def _shift_of(self, timestamp: int) -> int:
+        for until, shift in self._before:
+            if signed(timestamp - until) <= 0:
+                return shift
+        if signed(timestamp - self._before[-1][0]) > _LATE * self._rate:
+            self._before.clear()
+        return self._shift
+
+    def clock(self, now: float) -> tuple[int, int] | None:
+        """Return this moment in NTP time (32.32) and as a stamp; None as long as nothing was reported."""
+        timeline = self._timeline
+        if timeline is None or timeline.shift is None or not self._is_moved:
+            return None
+        ntp, stamp = timeline.clock(now)
+        return ntp, (stamp - signed(timeline.shift - self._shift)) & 0xFFFFFFFF
