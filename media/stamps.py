@@ -6,6 +6,7 @@ from media.timeline import Timeline, signed
 
 STEP = 90  # the least from one frame to the next: a millisecond of a picture's clock, two of sound's
 _LATE = 10.0  # seconds after a move, when no packet comes any more that was sent before it
+_NEAR = 0.03  # seconds; a stream that was moved is moved again when it is off by more
 _MOST_MOVED = 1.0  # seconds; what is off by more, or after
 _MOST_STEPS = 64  # is still off, our own reports tell of
 
@@ -19,7 +20,8 @@ class Stamps:
         self._rate = rate
         self._timeline: Timeline | None = None
         self._shift = 0
-        self._is_moved = True
+        self._heard: int | None = None  # the timeline's shift that was acted on
+        self._is_moved = False
         self._newest = 0  # of the layer's timestamps
         self._before: list[tuple[int, int]] = []  # until which timestamp it had another shift, and that
         self.last = round(time.monotonic() * rate) & 0xFFFFFFFF
@@ -29,13 +31,14 @@ class Stamps:
         stamp = timeline.stamp(now) if timeline is not None else round(now * self._rate)
         stamp = self.last + max(STEP, signed(stamp - self.last))
         self._timeline, self._shift = timeline, (stamp - timestamp) & 0xFFFFFFFF
-        self._newest, self._is_moved = (timestamp - 1) & 0xFFFFFFFF, False
+        self._newest, self._heard, self._is_moved = (timestamp - 1) & 0xFFFFFFFF, None, False
         self._before.clear()
 
     def of(self, timestamp: int) -> int:
         """Return the stamp of a packet, the same for all of a frame, however late."""
-        if not self._is_moved and signed(timestamp - self._newest) > 0:
-            self._move(timestamp)
+        timeline = self._timeline
+        if timeline is not None and timeline.shift != self._heard and signed(timestamp - self._newest) > 0:
+            self._move(timestamp, timeline.shift)
         shift = self._shift
         if self._before:
             shift = self._shift_of(timestamp)
@@ -44,20 +47,22 @@ class Stamps:
             self._newest, self.last = timestamp, stamp
         return stamp
 
-    def _move(self, timestamp: int) -> None:
+    def _move(self, timestamp: int, told: int | None) -> None:
         """Move to the line from this frame on, as far as it goes."""
-        if self._timeline is None or self._timeline.shift is None:
+        if told is None:
             return
-        missing = signed(self._timeline.shift - self._shift)
-        if abs(missing) > _MOST_MOVED * self._rate or len(self._before) == _MOST_STEPS:
-            self._is_moved = True
+        missing = signed(told - self._shift)
+        far = abs(missing) > _MOST_MOVED * self._rate or len(self._before) == _MOST_STEPS
+        if far or (self._is_moved and abs(missing) < _NEAR * self._rate):
+            self._heard, self._is_moved = told, True
             return
         room = signed(timestamp + self._shift - self.last - STEP)
         step = max(missing, -max(0, room))
-        self._is_moved = step == missing
         if step:
             self._before.append((self._newest, self._shift))
             self._shift = (self._shift + step) & 0xFFFFFFFF
+        if step == missing:
+            self._heard, self._is_moved = told, True
 
     def _shift_of(self, timestamp: int) -> int:
         for until, shift in self._before:

@@ -124,6 +124,23 @@ def test_a_stream_moves_to_the_line_and_time_never_goes_back(
         assert abs(signed(told[1] - round(now * _VIDEO) + missing)) <= 1, "our reports tell what is left"
 
 
+def test_sound_that_comes_to_be_elsewhere_is_moved_again_but_not_for_what_is_jitter() -> None:
+    """Firefox's first reports of sound may be 50 ms before what all later ones say."""
+    timeline, stamps = Timeline(_SOUND, SenderClock(answers=True)), Stamps(_SOUND)
+    now = time.monotonic() + 1
+    stamps.begin(timeline, 0, now)
+    off: list[int] = []
+    for n in range(1000):
+        if n % 50 == 0:
+            late = (0, 960, 480)[n // 50 % 3] if n < 400 else 2400
+            timeline.on_report(n // 50 << 32, n * 960 - late, now + n / 50)
+        line = round((now + n / 50) * _SOUND)
+        off.append(signed(stamps.of(n * 960) - line))
+    assert len(set(off[:400])) == 1, "a packet late is no reason"
+    assert len(set(off)) == 2, "once, and whole"
+    assert off[-1] - off[0] == 2400
+
+
 def test_a_stream_of_a_thousand_frames_a_second_cannot_make_us_remember_them_all() -> None:
     timeline, stamps = Timeline(_VIDEO, SenderClock(answers=True)), Stamps(_VIDEO)
     now = time.monotonic() + 1
