@@ -226,6 +226,10 @@ async def _forwarded(data: bytes) -> None:
         at += 4 + size
         now += 0.02
         marker, stamp = kind & 0x80, sequence * 3000 & 0xFFFFFFFF
+        if kind & 4 and len(payload) >= 12:
+            ntp, rtp_time = struct.unpack_from("!QL", payload)
+            layer.on_sender_report(rtcp.SenderReport(7, ntp, rtp_time, 0, 0), now)
+            view.sender_report()
         if kind & 1:
             layer.on_rtx(payload, marker, stamp, now)
         else:
@@ -239,7 +243,7 @@ async def _forwarded(data: bytes) -> None:
 
 
 def forwarding(data: bytes) -> None:
-    """A publisher's packets, in any order and number, on their whole way to a viewer."""
+    """A publisher's packets and reports, in any order and number, on their whole way to a viewer."""
     if data:
         _loop().run_until_complete(_forwarded(data))
 
