@@ -2,80 +2,100 @@
 
 import time
 
-from media.timeline import Timeline, signed
+from media.timeline import Timeline, ntp, signed
 
-STEP = 90  # the least from one frame to the next: a millisecond of a picture's clock, two of sound's
+STEP = 90  # the least from one picture to the next: a millisecond
+_STEPS = {"video": STEP, "audio": 960}  # sound that overlaps what was played is thrown away
 _LATE = 10.0  # seconds after a move, when no packet comes any more that was sent before it
-_NEAR = 0.03  # seconds; a stream that was moved is moved again when it is off by more
-_MOST_MOVED = 1.0  # seconds; what is off by more, or after
-_MOST_STEPS = 64  # is still off, our own reports tell of
+_FAR = 1.0  # seconds; who is farther from the line is not moved, but told of in our reports, as is what
+_MOST_MOVES = 64  # have not brought
 
 
 class Stamps:
     """A stream that begins before its sender's first report counts as captured when it arrives. Once the
-    report is there, it is moved to where it belongs, in steps, for time goes on from frame to frame.
+    report is there, pictures are moved to where they belong, in steps, for time goes on from each to the
+    next. Sound stays where it began, since to move it would tear it; our own reports tell where that is.
     """
 
-    def __init__(self, rate: int) -> None:
+    def __init__(self, kind: str, rate: int) -> None:
         self._rate = rate
+        self._step = _STEPS[kind]
+        self._stays = kind == "audio"
         self._timeline: Timeline | None = None
         self._shift = 0
-        self._heard: int | None = None  # the timeline's shift that was acted on
         self._is_moved = False
         self._newest = 0  # of the layer's timestamps
-        self._before: list[tuple[int, int]] = []  # until which timestamp it had another shift, and that
+        self._before: list[tuple[int, int]] = []  # the shifts it had, each until which timestamp
         self.last = round(time.monotonic() * rate) & 0xFFFFFFFF
 
     def begin(self, timeline: Timeline | None, timestamp: int, now: float) -> None:
-        """A stream begins, or goes on, with a packet of this timestamp."""
-        stamp = timeline.stamp(now) if timeline is not None else round(now * self._rate)
-        stamp = self.last + max(STEP, signed(stamp - self.last))
-        self._timeline, self._shift = timeline, (stamp - timestamp) & 0xFFFFFFFF
-        self._newest, self._heard, self._is_moved = (timestamp - 1) & 0xFFFFFFFF, None, False
+        """A stream begins, or goes on, with a packet of this timestamp: where it belongs, if that is near
+        what arrives now, and after the last one, unless that was far ahead.
+        """
+        self._timeline = timeline
+        stamp = self._arriving(now)
+        if timeline is not None and timeline.shift is not None:
+            missing = signed(timestamp + timeline.shift - stamp)
+            stamp += missing if self._is_near(missing) else 0
+        early = signed(self.last + self._step - stamp)
+        stamp += early if early > 0 and self._is_near(early) else 0
+        self._start(timestamp, stamp)
+
+    def _start(self, timestamp: int, stamp: int) -> None:
+        self._shift = (stamp - timestamp) & 0xFFFFFFFF
+        self._newest, self._is_moved = (timestamp - 1) & 0xFFFFFFFF, self._stays
         self._before.clear()
+        self.last = (stamp - 1) & 0xFFFFFFFF
 
-    def of(self, timestamp: int) -> int:
-        """Return the stamp of a packet, the same for all of a frame, however late."""
-        timeline = self._timeline
-        if timeline is not None and timeline.shift != self._heard and signed(timestamp - self._newest) > 0:
-            self._move(timestamp, timeline.shift)
-        shift = self._shift
-        if self._before:
-            shift = self._shift_of(timestamp)
-        stamp = (timestamp + shift) & 0xFFFFFFFF
-        if signed(stamp - self.last) > 0:
-            self._newest, self.last = timestamp, stamp
-        return stamp
+    def of(self, timestamp: int, now: float) -> int:
+        """Return the stamp of a packet that came now, the same for all of a frame."""
+        if signed(timestamp - self._newest) > 0:
+            line = self._arriving(now)
+            ahead = signed(timestamp + self._shift - line)
+            if ahead > 0 and not self._is_near(ahead):  # what comes after it would have to wait for that time
+                self._start(timestamp, self.last + max(self._step, signed(line - self.last)))
+            elif not self._is_moved:
+                self._move(timestamp)
+            self._newest = timestamp
+            self.last = (timestamp + self._shift) & 0xFFFFFFFF
+            return self.last
+        return (timestamp + (self._shift_of(timestamp) if self._before else self._shift)) & 0xFFFFFFFF
 
-    def _move(self, timestamp: int, told: int | None) -> None:
-        """Move to the line from this frame on, as far as it goes."""
-        if told is None:
+    def _arriving(self, now: float) -> int:
+        return self._timeline.arriving(now) if self._timeline is not None else round(now * self._rate)
+
+    def _is_near(self, ticks: int) -> bool:
+        return abs(ticks) < _FAR * self._rate
+
+    def _move(self, timestamp: int) -> None:
+        """Move to the line from this frame on, as far as it goes.
+
+        One that comes after this and was captured before it is taken for one of those to come.
+        """
+        if self._timeline is None or self._timeline.shift is None:
             return
-        missing = signed(told - self._shift)
-        far = abs(missing) > _MOST_MOVED * self._rate or len(self._before) == _MOST_STEPS
-        if far or (self._is_moved and abs(missing) < _NEAR * self._rate):
-            self._heard, self._is_moved = told, True
+        missing = signed(self._timeline.shift - self._shift)
+        if not self._is_near(missing) or len(self._before) == _MOST_MOVES:
+            self._is_moved = True
             return
-        room = signed(timestamp + self._shift - self.last - STEP)
-        step = max(missing, -max(0, room))
-        if step:
-            self._before.append((self._newest, self._shift))
-            self._shift = (self._shift + step) & 0xFFFFFFFF
-        if step == missing:
-            self._heard, self._is_moved = told, True
+        room = signed(timestamp + self._shift - self.last - self._step)
+        move = max(missing, -max(0, room))
+        self._is_moved = move == missing
+        if move:
+            self._before.append((self._shift, self._newest))
+            self._shift = (self._shift + move) & 0xFFFFFFFF
 
     def _shift_of(self, timestamp: int) -> int:
-        for until, shift in self._before:
+        for shift, until in self._before:
             if signed(timestamp - until) <= 0:
                 return shift
-        if signed(timestamp - self._before[-1][0]) > _LATE * self._rate:
+        if signed(timestamp - self._before[-1][1]) > _LATE * self._rate:
             self._before.clear()
         return self._shift
 
     def clock(self, now: float) -> tuple[int, int] | None:
         """Return this moment in NTP time (32.32) and as a stamp; None as long as nothing was reported."""
-        timeline = self._timeline
-        if timeline is None or timeline.shift is None or not self._is_moved:
+        if self._timeline is None or self._timeline.shift is None or not self._is_moved:
             return None
-        ntp, stamp = timeline.clock(now)
-        return ntp, (stamp - signed(timeline.shift - self._shift)) & 0xFFFFFFFF
+        missing = signed(self._timeline.shift - self._shift)
+        return ntp(now), (round(now * self._rate) - missing) & 0xFFFFFFFF

@@ -95,7 +95,7 @@ class Strand:
         self._sender = sender
         self._video = kind == "video"
         self._format = FORMATS[kind][0]
-        self._stamps = Stamps(self._format.clock)
+        self._stamps = Stamps(kind, self._format.clock)
         self._ring: list[Entry | None] = [None] * (_RING if self._video else 0)
         self._laid_out: dict[tuple[int, Shift], tuple[Entry, bytes]] = {}  # again, since the last burst
         self._burst: list[Entry] = []
@@ -209,7 +209,7 @@ class Strand:
             out = (sequence + self._add_sequence) & 0xFFFF
         elif self._newcomer and self._is_from_before(sequence):
             return
-        stamp = self._stamps.of(timestamp)
+        stamp = self._stamps.of(timestamp, time.monotonic())
         if self._format is VP8:
             payload = self._vp8.rewrite(payload)
         entry = (marker | (RED if red else self._format.payload_type), out, stamp, payload)

@@ -12,46 +12,37 @@ from collections import deque
 
 _REPORTS = 5  # whose low median counts
 _APART = 0.25  # seconds between two reports; one that comes sooner tells nothing new
-_JUMP = 0.5  # seconds; a stream whose time jumps by more counts from another number now
-_SET = 1.0  # seconds; a clock that differs by more from what it was is set, or its reports are held up,
-_HELD_UP = 10.0  # for so many seconds at the most
 _NTP_AT_ZERO = time.time() - time.monotonic() + 2_208_988_800  # the NTP time at which monotonic time began
 
 
 def ntp(moment: float) -> int:
     """Return a moment of monotonic time in NTP's 32.32 fixed point seconds, which never jumps here."""
-    return round((moment + _NTP_AT_ZERO) * (1 << 32))
+    return round((moment + _NTP_AT_ZERO) * (1 << 32)) & 0xFFFFFFFF_FFFFFFFF
 
 
 class SenderClock:
     """A sender's clock as the worker's: one for everything it sends, or its lips and words would differ.
 
-    How long the first report was under way is not known, so what is captured counts as that much later. No
-    other report moves the line, unless it says that the sender's clock was set: nothing comes earlier than it
-    was sent, and nothing is held up for ever. `answers` when it may be asked for a report.
+    How long the first report was under way is not known, so what is captured counts as that much later; no
+    other report changes that, for none of them tells how long it was held up. `answers` when it may be asked
+    for a report.
     """
 
     def __init__(self, *, answers: bool) -> None:
         self.answers = answers
         self._ahead: float | None = None  # seconds from the sender's clock to the worker's
-        self._behind = 0.0  # seconds by which its time is behind ours by now
-        self._late_since: float | None = None
+        self._behind = 0.0  # seconds by which its line was behind the worker's clock at the last report
 
     def translate(self, told: int, now: float) -> float:
         """Return when in monotonic time it is `told` (NTP, 32.32) by the sender's clock; it is told `now`."""
         seconds = told / (1 << 32)
         if self._ahead is None:
             self._ahead = now - seconds
-        behind = now - seconds - self._ahead
-        self._late_since = (self._late_since or now) if behind > _SET else None
-        if behind < -_SET or (self._late_since is not None and now - self._late_since > _HELD_UP):
-            self._ahead, self._late_since, behind = now - seconds, None, 0.0
-        if behind <= _SET:
-            self._behind = behind
+        self._behind = now - seconds - self._ahead
         return seconds + self._ahead
 
-    def read(self, now: float) -> float:
-        """Return how late it is on the sender's line, as far as is known."""
+    def arriving(self, now: float) -> float:
+        """Return the moment on the sender's line that arrives now, as far as is known."""
         return now - self._behind
 
 
@@ -66,7 +57,7 @@ class Timeline:
         self._rate = rate
         self._clock = clock
         self._shifts: deque[int] = deque(maxlen=_REPORTS)
-        self._told_at = float("-inf")  # by the sender's clock
+        self._told_at = float("-inf")
         self.shift: int | None = None  # is added to a timestamp, modulo 2^32; None: nothing was reported yet
 
     def on_report(self, told: int, timestamp: int, now: float) -> None:
@@ -76,20 +67,13 @@ class Timeline:
             return
         self._told_at = moment
         shift = (round(moment * self._rate) - timestamp) & 0xFFFFFFFF
-        if self.shift is not None and abs(signed(shift - self.shift)) > _JUMP * self._rate:
-            self._shifts.clear()
         self._shifts.append(shift)
         later = sorted(signed(one - shift) for one in self._shifts)
         self.shift = (shift + later[(len(later) - 1) // 2]) & 0xFFFFFFFF
 
-    def stamp(self, now: float) -> int:
-        """Return the line's own timestamp of this moment."""
-        return round(self._clock.read(now) * self._rate) & 0xFFFFFFFF
-
-    def clock(self, now: float) -> tuple[int, int]:
-        """Return this moment in NTP time and in the line's timestamps, for a report of ours."""
-        moment = self._clock.read(now)
-        return ntp(moment), round(moment * self._rate) & 0xFFFFFFFF
+    def arriving(self, now: float) -> int:
+        """Return the line's timestamp of what arrives now, as far as is known."""
+        return round(self._clock.arriving(now) * self._rate) & 0xFFFFFFFF
 
 
 def signed(ticks: int) -> int:

@@ -193,6 +193,7 @@ def test_rtcp_we_write_is_read_by_another_implementation() -> None:
     (sr,) = RtcpPacket.parse(rtcp.sender_report(1, 2 << 32, 3, 4, 5))
     assert isinstance(sr, RtcpSrPacket)
     assert sr.sender_info.ntp_timestamp == 2 << 32
+    assert rtcp.report_request(1, 9) == bytes.fromhex("85cd0002 00000001 00000009"), "RFC 6051, section 3.2"
     (pli,) = RtcpPacket.parse(rtcp.picture_loss(1, 9))
     assert isinstance(pli, RtcpPsfbPacket)
     assert (pli.fmt, pli.media_ssrc) == (1, 9)
