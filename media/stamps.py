@@ -9,6 +9,8 @@ _STEPS = {"video": STEP, "audio": 960}  # sound that overlaps what was played is
 _LATE = 10.0  # seconds after a move, when no packet comes any more that was sent before it
 _FAR = 1.0  # seconds; who is farther from the line is not moved, but told of in our reports, as is what
 _MOST_MOVES = 64  # have not brought
+_FUTURE = 5.0  # seconds; who is farther ahead of what can arrive begins anew
+_OBSOLETE = 10.0  # seconds; a receiver takes what lies farther back for something new, other sound for old
 
 
 class Stamps:
@@ -38,7 +40,7 @@ class Stamps:
             missing = signed(timestamp + timeline.shift - stamp)
             stamp += missing if self._is_near(missing) else 0
         early = signed(self.last + self._step - stamp)
-        stamp += early if early > 0 and self._is_near(early) else 0
+        stamp += early if 0 < early < _OBSOLETE * self._rate else 0
         self._start(timestamp, stamp)
 
     def _start(self, timestamp: int, stamp: int) -> None:
@@ -50,10 +52,10 @@ class Stamps:
     def of(self, timestamp: int, now: float) -> int:
         """Return the stamp of a packet that came now, the same for all of a frame."""
         if signed(timestamp - self._newest) > 0:
-            line = self._arriving(now)
-            ahead = signed(timestamp + self._shift - line)
-            if ahead > 0 and not self._is_near(ahead):  # what comes after it would have to wait for that time
-                self._start(timestamp, self.last + max(self._step, signed(line - self.last)))
+            latest = self._timeline.latest(now) if self._timeline is not None else round(now * self._rate)
+            ahead = signed(timestamp + self._shift - latest)
+            if ahead > _FUTURE * self._rate:  # what comes after it would have to wait
+                self._start(timestamp, self.last + max(self._step, signed(latest - self.last)))
             elif not self._is_moved:
                 self._move(timestamp)
             self._newest = timestamp

@@ -31,7 +31,8 @@ class SenderClock:
     def __init__(self, *, answers: bool) -> None:
         self.answers = answers
         self._ahead: float | None = None  # seconds from the sender's clock to the worker's
-        self._behind = 0.0  # seconds by which its line was behind the worker's clock at the last report
+        self._behind = 0.0  # seconds by which its line was behind the worker's clock at the last report,
+        self._least = 0.0  # and at the one that came soonest
 
     def translate(self, told: int, now: float) -> float:
         """Return when in monotonic time it is `told` (NTP, 32.32) by the sender's clock; it is told `now`."""
@@ -39,11 +40,16 @@ class SenderClock:
         if self._ahead is None:
             self._ahead = now - seconds
         self._behind = now - seconds - self._ahead
+        self._least = min(self._least, self._behind)
         return seconds + self._ahead
 
     def arriving(self, now: float) -> float:
         """Return the moment on the sender's line that arrives now, as far as is known."""
         return now - self._behind
+
+    def latest(self, now: float) -> float:
+        """Return the latest moment on the sender's line that can arrive now."""
+        return now - self._least
 
 
 class Timeline:
@@ -74,6 +80,10 @@ class Timeline:
     def arriving(self, now: float) -> int:
         """Return the line's timestamp of what arrives now, as far as is known."""
         return round(self._clock.arriving(now) * self._rate) & 0xFFFFFFFF
+
+    def latest(self, now: float) -> int:
+        """Return the latest timestamp on the line that can arrive now."""
+        return round(self._clock.latest(now) * self._rate) & 0xFFFFFFFF
 
 
 def signed(ticks: int) -> int:
