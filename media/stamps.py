@@ -2,13 +2,13 @@
 
 import time
 
-from media.timeline import Timeline, ntp, signed
+from media.timeline import SenderClock, Timeline, ntp, signed
 
 STEP = 90  # the least from one picture to the next: a millisecond
 _STEPS = {"video": STEP, "audio": 960}  # sound that overlaps what was played is thrown away
 _LATE = 10.0  # seconds after a move, when no packet comes any more that was sent before it
-_FAR = 1.0  # seconds; who is farther from the line is not moved, but told of in our reports, as is what
-_MOST_MOVES = 64  # have not brought
+_FAR = 1.0  # seconds; who is farther from the line is not moved: our reports tell where it is
+_MOST_MOVES = 64  # of one stream; our reports tell of what is missing then
 _FUTURE = 5.0  # seconds; who is farther ahead of what can arrive begins anew
 _OBSOLETE = 10.0  # seconds; a receiver takes what lies farther back for something new, other sound for old
 
@@ -23,7 +23,7 @@ class Stamps:
         self._rate = rate
         self._step = _STEPS[kind]
         self._stays = kind == "audio"
-        self._timeline: Timeline | None = None
+        self._timeline = Timeline(rate, SenderClock(answers=False))  # of nobody
         self._shift = 0
         self._is_moved = False
         self._newest = 0  # of the layer's timestamps
@@ -34,10 +34,10 @@ class Stamps:
         """A stream begins, or goes on, with a packet of this timestamp: where it belongs, if that is near
         what arrives now, and after the last one, unless that was far ahead.
         """
-        self._timeline = timeline
-        stamp = self._arriving(now)
-        if timeline is not None and timeline.shift is not None:
-            missing = signed(timestamp + timeline.shift - stamp)
+        self._timeline = timeline or Timeline(self._rate, SenderClock(answers=False))
+        stamp = self._timeline.arriving(now)
+        if self._timeline.shift is not None:
+            missing = signed(timestamp + self._timeline.shift - stamp)
             stamp += missing if self._is_near(missing) else 0
         early = signed(self.last + self._step - stamp)
         stamp += early if 0 < early < _OBSOLETE * self._rate else 0
@@ -52,19 +52,18 @@ class Stamps:
     def of(self, timestamp: int, now: float) -> int:
         """Return the stamp of a packet that came now, the same for all of a frame."""
         if signed(timestamp - self._newest) > 0:
-            latest = self._timeline.latest(now) if self._timeline is not None else round(now * self._rate)
+            latest = self._timeline.latest(now)
             ahead = signed(timestamp + self._shift - latest)
             if ahead > _FUTURE * self._rate:  # what comes after it would have to wait
                 self._start(timestamp, self.last + max(self._step, signed(latest - self.last)))
             elif not self._is_moved:
                 self._move(timestamp)
+            if self._before and signed(timestamp - self._before[-1][1]) > _LATE * self._rate:
+                self._before.clear()
             self._newest = timestamp
             self.last = (timestamp + self._shift) & 0xFFFFFFFF
             return self.last
-        return (timestamp + (self._shift_of(timestamp) if self._before else self._shift)) & 0xFFFFFFFF
-
-    def _arriving(self, now: float) -> int:
-        return self._timeline.arriving(now) if self._timeline is not None else round(now * self._rate)
+        return (timestamp + self._shift_of(timestamp)) & 0xFFFFFFFF
 
     def _is_near(self, ticks: int) -> bool:
         return abs(ticks) < _FAR * self._rate
@@ -74,7 +73,7 @@ class Stamps:
 
         One that comes after this and was captured before it is taken for one of those to come.
         """
-        if self._timeline is None or self._timeline.shift is None:
+        if self._timeline.shift is None:
             return
         missing = signed(self._timeline.shift - self._shift)
         if not self._is_near(missing) or len(self._before) == _MOST_MOVES:
@@ -91,13 +90,11 @@ class Stamps:
         for shift, until in self._before:
             if signed(timestamp - until) <= 0:
                 return shift
-        if signed(timestamp - self._before[-1][1]) > _LATE * self._rate:
-            self._before.clear()
         return self._shift
 
     def clock(self, now: float) -> tuple[int, int] | None:
         """Return this moment in NTP time (32.32) and as a stamp; None as long as nothing was reported."""
-        if self._timeline is None or self._timeline.shift is None or not self._is_moved:
+        if self._timeline.shift is None or not self._is_moved:
             return None
         missing = signed(self._timeline.shift - self._shift)
         return ntp(now), (round(now * self._rate) - missing) & 0xFFFFFFFF

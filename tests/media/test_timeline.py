@@ -88,7 +88,9 @@ def test_whatever_is_reported_the_line_can_be_told(told: int, stamp: int) -> Non
 
 
 def test_time_goes_on_in_2036() -> None:
-    struct.pack("!Q", ntp(400_000_000.0))
+    seconds = [ntp(400_000_000.0 + n) >> 32 for n in range(2)]
+    assert (seconds[1] - seconds[0]) & 0xFFFFFFFF == 1
+    assert all(0 <= one < 1 << 32 for one in seconds), "which begin anew"
 
 
 # What a stream's timestamps become
