@@ -28,7 +28,6 @@ class Participant:
     device: str
     fence: int = 0
     granted: set[str] = field(default_factory=set)
-    muted: set[str] = field(default_factory=set)
     publish: PublishTransport | None = None
     subscribe: SubscribeTransport | None = None
     elsewhere: Elsewhere | None = None

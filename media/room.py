@@ -81,7 +81,6 @@ class Room:
         elif participant.device != device:
             self._disconnect(participant)
             participant.device = device
-            participant.muted.clear()
             for producer in participant.producers():
                 producer.pause(paused=False)
             self._announce()
@@ -229,8 +228,6 @@ class Room:
             return stand
 
         answer, refused = transport.answer(offer, sources, claim)
-        for producer in participant.producers():
-            producer.pause(paused=producer.source in participant.muted)
         self._aim()  # who sends may be another though the stage looks the same
         self._announce()
         return answer, refused
@@ -321,8 +318,9 @@ class Room:
         participant.subscribe.accept(answer)
 
     def mute(self, participant: Participant, source: str, *, muted: bool) -> None:
-        """Stop or resume forwarding a source its sender keeps."""
-        (participant.muted.add if muted else participant.muted.discard)(source)
+        """Stop or resume forwarding what somebody sends of a source, as long as they send it: what begins
+        after that is heard.
+        """
         for producer in participant.producers():
             if producer.source == source:
                 producer.pause(paused=muted)

@@ -102,6 +102,21 @@ async def test_a_muted_source_is_not_forwarded_and_comes_back(tmp_path: Path) ->
         await until(lambda: b.frames["student", CAMERA] > seen + 20, 20)
 
 
+async def test_a_mute_ends_with_what_was_muted(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        await b.attach("viewer")
+        await b.subscribe("viewer")
+        await b.attach("student")
+        await b.client.mute(ROOM, "student", "camera", muted=True)  # nothing is sent yet
+        for _ in range(2):
+            await b.client.grant(ROOM, "student", ["camera"])
+            await b.publish("student", ("camera",))
+            seen = b.frames["viewer", STUDENT_CAMERA]
+            await until(lambda seen=seen: b.frames["viewer", STUDENT_CAMERA] > seen + 20, 20)
+            await b.client.mute(ROOM, "student", "camera", muted=True)
+            await b.client.revoke(ROOM, "student", ["camera"])
+
+
 async def test_a_wrong_fingerprint_gets_no_media(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         await b.attach("teacher", staff=True)
