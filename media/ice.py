@@ -1,7 +1,7 @@
 """ICE-lite (RFC 8445, section 2.5): answering connectivity checks, and knowing where the peer is.
 
-We never send a check. A peer is where its last nominated, authenticated request came from; consent
-(RFC 7675) is its going on to send them.
+We never send a check. A peer is where its last nominated, authenticated request came from, or where others
+come from while nothing comes from there any more; consent (RFC 7675) is its going on to send them.
 """
 
 import secrets
@@ -13,6 +13,7 @@ from aioice import stun
 _MOST_PATHS = 8
 _COOKIE = b"\x21\x12\xa4\x42"
 _USERNAME = 0x0006
+_QUIET = 3.0  # seconds without a request over a path in use; Firefox sends one every 4 to 6, others more
 DISCONNECTED_AFTER, LOST_AFTER = 10.0, 30.0  # seconds without an authenticated request
 
 Path = Hashable  # ("address", port), or a TCP connection
@@ -116,12 +117,14 @@ class IceLite:
         return None
 
     def _note(self, path: Path, *, nominated: bool, now: float) -> None:
+        # Firefox's consent checks nominate nothing, and come from elsewhere once a router gave it a new
+        # port; while it looks for ways its checks come over all of them, and one is in use.
+        is_quiet = self.selected is None or now - self.paths[self.selected] > _QUIET
+        if nominated or is_quiet:
+            self.selected = path
         self.paths[path] = now
         self.paths.move_to_end(path)
         self.heard_at = now
-        # Firefox's consent checks carry no nomination; they must not move the peer, only be answered.
-        if self.selected is None or nominated:
-            self.selected = path
         while len(self.paths) > _MOST_PATHS:
             oldest = next(one for one in self.paths if one != self.selected)
             del self.paths[oldest]

@@ -1,17 +1,32 @@
-"""Which packets of a stream are missing, and when to ask for them again. Time is an argument."""
+"""Which packets of a stream are missing, and when to ask for them again. Time is an argument, in seconds."""
+
+from dataclasses import dataclass
 
 MOST_MISSING = 200  # packets; of more only a keyframe helps
-_MOST_ASKED = 10
-_PATIENCE = 0.010  # seconds a packet may merely be out of order
-_RETRY = 0.040
+_REORDERED = 0.010  # how long a packet may merely be out of order
+_RETRY = 0.040  # the least from one request to the next
+_PATIENCE = 0.400  # the least from the first request to when it is given up
+_ROUND_TRIPS = 3  # that patience is worth at the least
+_LONGEST_ROUND_TRIP = 0.6
+_KEPT = 1.0  # how long after that it is still taken, if it comes
+
+
+@dataclass(slots=True)
+class _Gap:
+    at: float  # when to ask next, or to forget it
+    asked_at: float | None = None  # first
+    given_up: bool = False
 
 
 class MissingPackets:
-    """The gaps of one stream. Sequence numbers are 16 bits; times are seconds."""
+    """The gaps of one stream. Sequence numbers are 16 bits. How long an answer takes is learnt from those
+    that come: from the first request, for nobody can tell which one of several was answered.
+    """
 
     def __init__(self) -> None:
         self._highest = -1
-        self._missing: dict[int, tuple[float, int]] = {}  # sequence -> (ask at, asked)
+        self._missing: dict[int, _Gap] = {}
+        self._round_trip = 0.0
         self.given_up = False
 
     def __len__(self) -> int:
@@ -26,26 +41,39 @@ class MissingPackets:
         if ahead == 0:
             return False
         if ahead >= 0x8000:
-            return self._missing.pop(sequence, None) is not None
+            return self._came_late(sequence, now)
         if len(self._missing) + ahead > MOST_MISSING:
             self._missing.clear()
             self.given_up = True
         else:
             for step in range(1, ahead):
-                self._missing[(self._highest + step) & 0xFFFF] = (now + _PATIENCE, 0)
+                self._missing[(self._highest + step) & 0xFFFF] = _Gap(now + _REORDERED)
         self._highest = sequence
         return True
 
-    def due(self, now: float, round_trip: float = 0.0) -> list[int]:
-        """Return what to ask for now, at most ten times each, oldest first."""
+    def _came_late(self, sequence: int, now: float) -> bool:
+        gap = self._missing.pop(sequence, None)
+        if gap is not None and gap.asked_at is not None:
+            took = min(now - gap.asked_at, _LONGEST_ROUND_TRIP)
+            known = self._round_trip or took
+            self._round_trip = known + (took - known) / (2 if took > known else 4)
+        return gap is not None
+
+    def due(self, now: float) -> list[int]:
+        """Return what to ask for now, oldest first; what did not come in time for all that is given up."""
         asking = []
-        for sequence, (at, asked) in list(self._missing.items()):
-            if at > now:
+        patience = max(_PATIENCE, _ROUND_TRIPS * self._round_trip)
+        for sequence, gap in list(self._missing.items()):
+            if gap.at > now:
                 continue
-            if asked >= _MOST_ASKED:
+            if gap.given_up:
                 del self._missing[sequence]
-                self.given_up = True
                 continue
-            self._missing[sequence] = (now + max(_RETRY, round_trip), asked + 1)
+            gap.asked_at = now if gap.asked_at is None else gap.asked_at
+            if now - gap.asked_at >= patience:
+                gap.given_up = self.given_up = True
+                gap.at = now + _KEPT
+                continue
+            gap.at = now + max(_RETRY, 1.25 * self._round_trip)
             asking.append(sequence)
         return asking

@@ -1,9 +1,11 @@
 """Wire formats and pure rules: vectors, tables, and whatever hypothesis can think of."""
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 
 import pytest
+from aioice import stun
 from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsTransport
 from aiortc.rtp import RtcpPacket, RtcpPsfbPacket, RtcpRrPacket, RtcpRtpfbPacket, RtcpSrPacket
 from hypothesis import given
@@ -241,9 +243,59 @@ def test_a_packet_is_asked_for_ten_times_and_then_given_up() -> None:
     tracker.received(1, 0.0)
     tracker.received(3, 0.0)
     assert tracker.due(0.001) == [], "it may only be out of order"
-    times = sum(bool(tracker.due(n * 0.05)) for n in range(1, 30))
+    times = sum(bool(tracker.due(n * 0.02)) for n in range(1, 200))
     assert times == 10
     assert tracker.given_up
+    assert not len(tracker), "nor waited for"
+
+
+@pytest.mark.parametrize("round_trip", [0.02, 0.1, 0.45, 0.6])
+def test_however_long_an_answer_takes_a_packet_is_asked_for_until_it_comes(round_trip: float) -> None:
+    tracker, asked, answers = MissingPackets(), Counter[int](), list[tuple[float, int]]()
+    came = set()
+    for tick in range(1000):
+        now = tick * 0.02
+        for sequence in (2 * tick, 2 * tick + 1):
+            if sequence % 100 != 50:
+                assert tracker.received(sequence, now)
+        for sequence in tracker.due(now):
+            asked[sequence] += 1
+            if (sequence, asked[sequence]) != (350, 1):  # one request is lost
+                answers.append((now + round_trip, sequence))
+        for at, sequence in [one for one in answers if one[0] <= now]:
+            answers.remove((at, sequence))
+            if tracker.received(sequence, now):
+                came.add(sequence)
+        if now > 2:
+            assert not tracker.given_up
+        tracker.given_up = False
+    assert came >= set(range(50, 1900, 100))
+    assert max(asked[n] for n in came if n > 400) <= 2
+    assert asked[350] <= 3
+
+
+def _check(ice: IceLite, *, nominated: bool) -> bytes:
+    message = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
+    message.attributes["USERNAME"] = f"{ice.ufrag}:peer"
+    message.attributes["PRIORITY"] = 1
+    message.attributes["ICE-CONTROLLING"] = 1
+    if nominated:
+        message.attributes["USE-CANDIDATE"] = None
+    message.add_message_integrity(ice.password.encode())
+    return bytes(message)
+
+
+def test_who_nominates_nothing_is_where_they_came_from_last_once_the_old_path_is_quiet() -> None:
+    ice = IceLite("w")
+    one, other = ("192.0.2.1", 1), ("192.0.2.1", 2)
+    at = [(0.0, one, True), (0.1, other, False), (5.0, one, False), (7.9, other, False)]
+    for now, path, nominated in at:
+        assert ice.answer(_check(ice, nominated=nominated), path, path, now)
+        assert ice.selected == one
+    assert ice.answer(_check(ice, nominated=False), other, other, 10.0)
+    assert ice.selected == other
+    assert ice.answer(_check(ice, nominated=True), one, one, 10.1)
+    assert ice.selected == one
 
 
 @given(st.lists(st.integers(60, 1200), min_size=1, max_size=60))
