@@ -12,6 +12,9 @@ MOST = 32  # messages in a call
 _UDP_SEGMENT = 103
 _LONGEST_NAME = 28  # bytes of a struct sockaddr_in6
 _CONTROL = struct.Struct("@QiiH6x")  # a struct cmsghdr and how long a segment is
+# What the kernel says of segments that are longer than a link takes, or that its card or a tunnel cannot
+# make: a datagram is sent there all the same, in fragments if need be.
+_UNSEGMENTED = {errno.EMSGSIZE, errno.EINVAL, errno.EIO}
 _ffi = FFI()
 _ffi.cdef(
     """
@@ -67,7 +70,7 @@ class Datagrams:
         self._vector_view = memoryview(_ffi.buffer(self._vectors))
         self._control_view = memoryview(_ffi.buffer(self._control))
         self._whole, self._segmented = self._headers(0), self._headers(_CONTROL.size - 6)
-        self._chosen = self._whole
+        self._chosen, self._form = self._whole, Form(0, 0, 0)
 
     def _headers(self, control_size: int) -> Any:
         headers = _ffi.new("struct mmsghdr[]", MOST)
@@ -81,6 +84,7 @@ class Datagrams:
 
     def lay_out(self, count: int, form: Form) -> None:
         """Say where the messages are, and how many."""
+        self._form = form
         size, pitch, segment = form
         vectors = [size] * (2 * count)
         vectors[::2] = range(self._buffer, self._buffer + count * pitch, pitch)
@@ -105,6 +109,22 @@ class Datagrams:
             if sent <= 0:
                 if _ffi.errno == errno.EAGAIN:
                     break
-                refused, sent = refused + 1, 1  # the first of the rest is the one that is refused
+                # The first of the rest is the one that is refused.
+                whole = self._form.segment and _ffi.errno in _UNSEGMENTED
+                refused, sent = refused + (not whole or not self._in_pieces(first + at)), 1
             at += sent
         return at, refused
+
+    def _in_pieces(self, n: int) -> bool:
+        """Send the segments of a message one by one; say whether all of them left."""
+        size, pitch, segment = self._form
+        vector: Any = _ffi.new("struct iovec *")
+        piece: Any = _ffi.new("struct mmsghdr *", {"msg_hdr": self._whole[n].msg_hdr})
+        begin = self._buffer + n * pitch
+        piece.msg_hdr.msg_iov = vector
+        for at in range(0, size, segment):
+            vector.iov_base = _ffi.cast("void *", begin + at)
+            vector.iov_len = min(segment, size - at)
+            if _libc.sendmmsg(self._socket.fileno(), piece, 1, 0) <= 0:
+                return False
+        return True

@@ -9,7 +9,7 @@ import pytest
 from pylibsrtp import Error
 
 from media import vp8
-from media.datagrams import MOST, socket_name
+from media.datagrams import MOST, Datagrams, Form, address_of, socket_name
 from media.draft import NONE, Draft, Shift
 from media.formats import VP8
 from media.rtp import HEADER
@@ -145,3 +145,21 @@ def test_every_viewer_has_keys_of_their_own(sending: socket.socket, viewers: Mak
     sender.burst(drafts(1, [90]), [Some([(one.target[0], other.name)])])
     with pytest.raises(Error):
         other.read()
+
+
+def test_what_the_kernel_does_not_segment_leaves_in_pieces(
+    sending: socket.socket, viewers: Make, family: socket.AddressFamily
+) -> None:
+    one, other = viewers([GCM, GCM])
+    segment, count = 20, 150  # the kernel cuts a message into 128 at the most
+    buffer = bytearray(os.urandom(2 * segment * count - 7))
+    datagrams = Datagrams(sending, address_of(buffer))
+    datagrams.lay_out(2, Form(segment * count - 7, segment * count, segment))
+    assert datagrams.send([one.name, other.name]) == (2, 0)
+    for n, viewer in enumerate((one, other)):
+        whole = buffer[n * segment * count :][: segment * count - 7]
+        assert [viewer.socket.recv(99) for _ in range(count)] == [
+            whole[at : at + segment] for at in range(0, len(whole), segment)
+        ]
+    port_0 = socket_name(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
+    assert datagrams.send([one.name, port_0]) == (2, 1)
