@@ -58,6 +58,14 @@ def unpack(body: bytes) -> list[Any]:
     return message
 
 
+def call_of(message: Sequence[Any]) -> tuple[int, str, dict[str, Any]]:
+    """Return number, method and arguments of a message that asks for something. Raises ControlError."""
+    number, method, arguments = message if len(message) == 3 else (None, None, None)
+    if not (isinstance(number, int) and isinstance(method, str) and isinstance(arguments, dict)):
+        raise ControlError("not a call")
+    return number, method, arguments
+
+
 class Channel:
     """One end of a connection. Closed by who opened it."""
 

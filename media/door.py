@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from media.channel import Channel, WrongSecret, endpoint, pack
+from media.channel import Channel, WrongSecret, call_of, endpoint, pack
 from media.control import WorkerGone, WorkerRefused
 from media.orders import METHODS, Orders, Refused
 from media.pipe import Inlet, SealedInlet, pipe_path
@@ -115,7 +115,7 @@ class Door:
         try:
             with contextlib.suppress(asyncio.IncompleteReadError, OSError, ValueError):
                 while True:
-                    number, method, arguments = await channel.read()
+                    number, method, arguments = call_of(await channel.read())
                     answer = self._answer(self._orders, number, method, arguments, channel)
                     if isinstance(answer, Awaitable):
                         task = asyncio.create_task(self._answer_later(number, method, answer, channel))

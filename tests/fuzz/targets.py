@@ -149,6 +149,12 @@ def control_message(data: bytes) -> None:
     except channel.ControlError:
         return
     assert isinstance(message, list)
+    try:
+        _, method, arguments = channel.call_of(message)
+    except channel.ControlError:
+        return
+    assert isinstance(method, str)
+    assert isinstance(arguments, dict)
 
 
 def sealed_message(data: bytes) -> None:
