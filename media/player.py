@@ -12,7 +12,7 @@ from media.programme import Picture
 from media.rtp import SEND_TIME, URI_SEND_TIME, URI_TRANSPORT_SEQUENCE
 from media.sdp import Codec, Description, SdpError, Section, rejected, write
 from media.slot import Place, Slot
-from media.subscribing import FEEDBACK, SubscribeTransport, counts_in
+from media.subscribing import FEEDBACK, SubscribeTransport, counts_in, estimates
 from media.transport import Transport, Wiring
 
 UNTAKEN = 0xFF  # in a table of payload types
@@ -60,8 +60,8 @@ class PlayerTransport(SubscribeTransport):
         self._tables = {place.mid: tables[place.mid] for place, _ in places.values()}
         self.translate(self._tables)
         setup = "active" if offer.setup == "passive" else "passive"
-        self.accept(offer)
-        self._takes_red = self._probe.is_counted = False  # our answer names neither
+        self.begin(offer)
+        self._takes_red = False  # our answer does not name it
         counts = _counts(offer)
         if counts is not None:
             self.count_packets(counts)
@@ -81,7 +81,7 @@ class PlayerTransport(SubscribeTransport):
 
 def _counts(offer: Description) -> int | None:
     """Return the extension to count packets in: for who tells when they arrived, and no estimate."""
-    if any("goog-remb" in one.feedback for one in offer.pictures):
+    if estimates(offer):
         return None
     number = counts_in(offer)
     return number if number is not None and number < _TWO_BYTES and number != SEND_TIME else None

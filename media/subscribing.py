@@ -89,11 +89,18 @@ class SubscribeTransport(Transport):
 
     def accept(self, answer: Description) -> None:
         """Take the client's answer and begin the handshake. Raises NewPeerCertificate."""
+        counts = counts_in(answer) == TRANSPORT_SEQUENCE
+        self._probe.is_counted = counts and estimates(answer)
+        if counts and not estimates(answer):
+            self.count_packets(TRANSPORT_SEQUENCE)
+        self.begin(answer)
+
+    def begin(self, client: Description) -> None:
+        """Begin the handshake with a client of this description. Raises NewPeerCertificate."""
         self._takes_red, self._takes_h264 = (
-            any(one.codec(name) is not None for one in answer.sections) for name in ("red", H264.name)
+            any(one.codec(name) is not None for one in client.sections) for name in ("red", H264.name)
         )
-        self._probe.is_counted = counts_in(answer) == TRANSPORT_SEQUENCE
-        self.connect(answer, server=answer.setup != "passive")
+        self.connect(client, server=client.setup != "passive")
 
     @property
     def loss(self) -> float:
@@ -295,7 +302,7 @@ class SubscribeTransport(Transport):
         """Number what is sent over all streams, for a client that tells when each number arrived. It is sent
         to packet by packet then, and costs more than others.
         """
-        self._downlink, self._counts = Downlink(), extension
+        self._downlink, self._counts = self._downlink or Downlink(), extension
 
     def target(self) -> Target | None:
         return super().target() if self._downlink is None else None
@@ -403,6 +410,11 @@ class SubscribeTransport(Transport):
     def _has_room(self) -> bool:
         """Say whether a probe may send: nothing that is shown waits for our own network card."""
         return not self._wiring.mux.sender.is_behind
+
+
+def estimates(client: Description) -> bool:
+    """Say whether a client tells what its link carries."""
+    return any("goog-remb" in one.feedback for one in client.pictures)
 
 
 def counts_in(client: Description) -> int | None:

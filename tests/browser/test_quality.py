@@ -52,6 +52,16 @@ RTCPeerConnection.prototype.setLocalDescription = async function (description) {
   return accept.call(this, { type: 'answer', sdp });
 };
 """
+# A browser that says when packets arrive, and not what its link carries.
+_NO_REMB = """
+const accept = RTCPeerConnection.prototype.setLocalDescription;
+RTCPeerConnection.prototype.setLocalDescription = async function (description) {
+  if (!description && this.signalingState === 'have-remote-offer') description = await this.createAnswer();
+  if (description?.type !== 'answer') return accept.call(this, description);
+  const sdp = description.sdp.replace(/^a=rtcp-fb:.* goog-remb\\r\\n/gm, '');
+  return accept.call(this, { type: 'answer', sdp });
+};
+"""
 _CODEC = """async () => {
   const found = [];
   const report = (await window.liveserverClass.stats()) ?? new Map();
@@ -166,6 +176,24 @@ async def test_a_slow_link_gets_a_picture_it_carries_and_the_others_keep_theirs(
     assert 0.5 * told["minutes"] < quality["minutes"] <= told["minutes"]
     assert 6 / (60 * told["minutes"]) < quality["reduced"] / 100 < 0.5
     assert quality["lost"] < 5
+
+
+async def test_who_tells_no_estimate_is_sent_what_their_link_carries(
+    school: School, open_page: OpenPage
+) -> None:
+    session, page = await _taught(school, open_page)
+    await page.add_init_script(_NO_REMB)
+    async with relayed(page, school.product) as relay:
+        await _enter(page, school, session, "Join the class")
+        await _until(page, 2, 40)
+        relay.down.rate, relay.down.queue = 300_000, 5.0  # nothing is lost, but much would be late
+        await _until(page, 0, 15)
+        before = await page.evaluate(_SEEN)
+        await asyncio.sleep(10)
+        after = await page.evaluate(_SEEN)
+        assert after["decoded"] > before["decoded"] + 150, "of two hundred"
+        relay.down.rate = None
+        await _until(page, 2, 60)
 
 
 _SOUND = """async () => {
