@@ -162,6 +162,8 @@ class Room:
                     transport.remove(mid)
                     if but is not None:
                         transport.superseded.add(mid)
+                    if but is not None and transport is participant.publish:
+                        self._tell("replaced", {"participant": participant.id, "source": source})
 
     # Connections
 

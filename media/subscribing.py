@@ -247,11 +247,15 @@ class SubscribeTransport(Transport):
             told[place.mid] = {
                 "quality": wanted,
                 "of": len(picture.rates),
-                "paused": ("bandwidth" if self._limit is None else "limit") if starved else None,
+                "paused": self._why() if starved else None,
             }
         if told != self._told:
             self._told = told
             self._on_quality(told)
+
+    def _why(self) -> str:
+        """Say what there is no room in for a picture."""
+        return "limit" if self._limit is not None and self._limit < self.bandwidth.budget else "bandwidth"
 
     def on_moved(self) -> None:
         """Send to where the viewer is now, and from a keyframe on: what was on its way is lost."""

@@ -38,8 +38,11 @@ class ClassroomDoor:
         """Offer the stage."""
         worker = await self._rooms.worker(member.room)
         result = await asked(worker.subscribe(member.room, member.name, restart=payload.restart))
-        relays = [asdict(relay) for relay in self._services.relays.of(member.seat.user_id)]
-        return {"sdp": result["sdp"], "id": result["id"], "iceServers": relays}
+        return {"sdp": result["sdp"], "id": result["id"], **await self.relays(member)}
+
+    async def relays(self, member: Member, _payload: events.Nothing | None = None) -> Reply:
+        """Tell of the operator's TURN server."""
+        return {"iceServers": [asdict(one) for one in self._services.relays.of(member.seat.user_id)]}
 
     async def answer(self, member: Member, payload: events.Answer) -> Reply:
         await asked((await self._rooms.worker(member.room)).answer(member.room, member.name, payload.sdp))
@@ -118,6 +121,7 @@ class ClassroomDoor:
 
 
 EVENTS: dict[str, tuple[type[events.Payload], Deed]] = {
+    "media.relays": (events.Nothing, ClassroomDoor.relays),
     "media.publish": (events.Publish, ClassroomDoor.publish),
     "media.subscribe": (events.Subscribe, ClassroomDoor.subscribe),
     "media.answer": (events.Answer, ClassroomDoor.answer),

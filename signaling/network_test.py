@@ -40,6 +40,7 @@ class NetworkTestDoor:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._paces: dict[UserId, Bucket] = {}
         self._deeds: dict[str, tuple[type[events.Payload], Callable[[User, Any], Awaitable[Reply]]]] = {
+            "media.relays": (events.Nothing, self._relays),
             "media.publish": (events.Publish, self._publish),
             "media.subscribe": (events.Subscribe, self._subscribe),
             "media.answer": (events.Answer, self._answer),
@@ -50,7 +51,7 @@ class NetworkTestDoor:
         app.router.add_delete("/network-test", self.end)
 
     async def ask(self, request: web.Request) -> web.Response:
-        """Do what the class's event of that name does; `media.publish` comes first."""
+        """Do what the class's event of that name does; `media.publish` comes before what watches it."""
         user = await self._caller(request)
         known = self._deeds.get(request.match_info["event"])
         if known is None:
@@ -96,8 +97,10 @@ class NetworkTestDoor:
     async def _subscribe(self, user: User, payload: events.Subscribe) -> Reply:
         worker = await self._rooms.worker(_room(user))
         offer = await asked(worker.subscribe(_room(user), _back(user), restart=payload.restart))
-        relays = [asdict(relay) for relay in self._services.relays.of(user.id)]
-        return {"sdp": offer["sdp"], "id": offer["id"], "iceServers": relays}
+        return {"sdp": offer["sdp"], "id": offer["id"], **await self._relays(user)}
+
+    async def _relays(self, user: User, _payload: events.Nothing | None = None) -> Reply:
+        return {"iceServers": [asdict(relay) for relay in self._services.relays.of(user.id)]}
 
     async def _answer(self, user: User, payload: events.Answer) -> Reply:
         worker = await self._rooms.worker(_room(user))

@@ -72,6 +72,7 @@ class Telling:
             "media.transport": self._transport,
             "media.quality": self._quality,
             "media.layers": self._layers,
+            "media.replaced": self._replaced,
             "media.speakers": self._speakers,
         }
 
@@ -299,6 +300,10 @@ class Telling:
     async def _layers(self, said: Happening) -> None:
         for member in self._here(said["room"], said["participant"]):
             await self.to(member.sid, "media.layers", {"source": said["source"], "awake": said["awake"]})
+
+    async def _replaced(self, said: Happening) -> None:
+        for member in self._here(said["room"], said["participant"]):
+            await self.to(member.sid, "media.replaced", {"source": said["source"]})
 
     async def _speakers(self, said: Happening) -> None:
         await self._everybody(said["room"], "media.speakers", {"speaking": said["speaking"]})

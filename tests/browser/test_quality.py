@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, expect
 
 from media.worker import advertised
 from tests.browser.conftest import OpenPage, signed_in
@@ -353,6 +353,54 @@ async def _seen_as(page: Page, wanted: list[Any]) -> None:
     raise AssertionError(f"{seen}, not {wanted}")
 
 
+_HIDDEN = """(hidden) => {
+  Object.defineProperty(document, 'hidden', { configurable: true, get: () => hidden });
+  document.dispatchEvent(new Event('visibilitychange'));
+}"""
+
+
+async def test_a_hidden_page_is_sent_no_picture_and_what_it_says_while_it_is_cut_off_is_told_later(
+    school: School, open_page: OpenPage
+) -> None:
+    session, page = await _taught(school, open_page)
+    await _enter(page, school, session, "Join the class")
+    await _until(page, 2, 30)
+    await page.evaluate(_HIDDEN, True)
+    await _quality(page, None)
+    await page.evaluate("() => window.liveserverClass.socket.socket.io.engine.close()")
+    await page.evaluate(_HIDDEN, False)  # before the page is in the class again
+    assert await page.evaluate("() => window.liveserverClass.snapshot().phase") == "reconnecting"
+    await _until(page, 2, 15)
+
+
+async def test_at_the_cap_pictures_end_even_after_the_page_was_loaded_again(
+    school: School, open_page: OpenPage
+) -> None:
+    session, page = await _taught(school, open_page)
+    used = json.dumps({"session": session, "bytes": 49_000_000})
+    await page.evaluate("(used) => localStorage.setItem('liveserver.data.used', used)", used)
+    choice = json.dumps({"plan": "best", "cap": 50})
+    await page.evaluate("(choice) => localStorage.setItem('liveserver.data', choice)", choice)
+    await _enter(page, school, session, "Join the class")
+    await _until(page, 2, 30)
+    await _quality(page, None)
+    await expect(page.get_by_text("Your data cap is reached")).to_be_visible()
+    await page.reload()
+    await page.get_by_role("button", name="Join the class").click()
+    await expect(page.get_by_text("Your data cap is reached")).to_be_visible(timeout=15_000)
+    await _quality(page, None)
+
+
+async def _quality(page: Page, wanted: int | None) -> None:
+    seen: Any = None
+    for _ in range(80):
+        seen = await page.evaluate(_SEEN)
+        if seen["quality"] is not None and seen["quality"]["quality"] == wanted:
+            return
+        await asyncio.sleep(0.25)
+    raise AssertionError(f"not quality {wanted}: {seen}")
+
+
 async def test_media_goes_on_from_another_network(school: School, open_page: OpenPage) -> None:
     teacher, student = await school.register("instructor"), await school.register()
     course = await school.course(teacher)
@@ -398,6 +446,11 @@ async def test_a_class_comes_over_the_operators_turn_server(browser: Browser, tm
                 seen = await _until(pages[1], 2, 30)
                 assert seen["decoded"] > 0
                 assert await pages[1].evaluate(_WAYS) == ["relay"]
+                await pages[1].goto(product.url() + "/network-test")
+                await pages[1].get_by_role("button", name="Start the test").click()
+                verdict = pages[1].locator("[data-verdict]")
+                await expect(verdict).to_be_visible(timeout=40_000)
+                assert await verdict.get_attribute("data-verdict") in {"teach", "camera"}
                 for page in pages:
                     await page.context.close()
                 await school.close()

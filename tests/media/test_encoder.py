@@ -41,6 +41,8 @@ async def test_what_an_encoder_took_over_a_page_does_not_take_back_by_renegotiat
         assert first["sdp"].count("a=recvonly") == 2
         _, offer = await _offer(made)
         await _encode(made, "teacher", offer)
+        replaced = [facts["source"] for name, facts in made.said if name == "replaced"]
+        assert sorted(replaced) == ["camera", "microphone"], "the page is told"
         again = await made.client.publish(ROOM, "teacher", page.localDescription.sdp, sources)
         assert again["refused"] == {}
         assert again["sdp"].count("a=inactive") == 2

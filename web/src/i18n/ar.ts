@@ -279,6 +279,7 @@ export const ar: Arabic<Messages> = {
     paused: "متوقف",
     muted: "مكتوم",
     mutedByTeacher: "كتمك المدرّس",
+    replaced: "يرسل برنامج البث الآن، فتوقفت هذه الصفحة عن الإرسال.",
     floorFull: "الكلمة مع كثيرين: استرجعها من أحدهم أولًا.",
     message: "اكتب رسالة",
     send: "إرسال",

@@ -268,6 +268,7 @@ export const en = {
     paused: "Paused",
     muted: "Muted",
     mutedByTeacher: "The teacher muted you",
+    replaced: "Your streaming program sends now, so this page has stopped.",
     floorFull: "Too many have the floor: take it back from somebody first.",
     message: "Write a message",
     send: "Send",

@@ -48,10 +48,7 @@ export class NetworkTest {
     () => undefined,
     () => undefined,
   );
-  private readonly publisher = new Publisher(
-    () => this.subscriber.iceServers,
-    () => undefined,
-  );
+  private readonly publisher = new Publisher(() => undefined);
   private stopped = false;
 
   constructor(

@@ -21,6 +21,11 @@ interface Published {
   refused: Record<string, string>;
 }
 
+/** The operator's TURN server, with credentials that are good for a while. */
+async function relays(socket: Asking): Promise<RTCIceServer[]> {
+  return (await socket.ask<{ iceServers: RTCIceServer[] }>("media.relays")).iceServers;
+}
+
 /**
  * The connection we send on: we offer, the server answers what it takes. One deed at a time; its owner sees to
  * that. Closing it ends a deed that is under way with a ConnectionClosed.
@@ -28,14 +33,12 @@ interface Published {
 export class Publisher {
   id: number | null = null;
   private pc: RTCPeerConnection | null = null;
+  private life = 0; // of connections, counted
   private abandon: () => void = () => undefined;
   private abandoned: Promise<never> = new Promise(() => undefined);
   private readonly sending = new Map<Source, RTCRtpTransceiver>();
 
-  constructor(
-    private readonly iceServers: () => RTCIceServer[],
-    private readonly onFailed: () => void,
-  ) {}
+  constructor(private readonly onFailed: () => void) {}
 
   /** Send a track, in place of the source's last one. Throws PublishRefused with the server's code. */
   async send(socket: Asking, source: Source, track: MediaStreamTrack): Promise<void> {
@@ -44,7 +47,8 @@ export class Publisher {
       known.direction = "sendonly";
       await known.sender.replaceTrack(track);
     } else {
-      const transceiver = this.connection().addTransceiver(track, {
+      const pc = this.pc ?? (await this.connection(socket));
+      const transceiver = pc.addTransceiver(track, {
         direction: "sendonly",
         sendEncodings: ENCODINGS[source].map((one) => ({ ...one })),
       });
@@ -76,7 +80,10 @@ export class Publisher {
   async negotiate(socket: Asking, restart = false): Promise<void> {
     const pc = this.pc;
     if (!pc) return;
-    if (restart) pc.setConfiguration({ ...pc.getConfiguration(), iceServers: this.iceServers() });
+    if (restart) {
+      const iceServers = await this.step(relays(socket));
+      pc.setConfiguration({ ...pc.getConfiguration(), iceServers });
+    }
     await this.step(pc.createOffer({ iceRestart: restart }).then((o) => pc.setLocalDescription(o)));
     const sources: Record<string, Source> = {};
     for (const [source, transceiver] of this.sending)
@@ -106,6 +113,7 @@ export class Publisher {
     this.pc?.close();
     this.pc = null;
     this.id = null;
+    this.life += 1;
     this.sending.clear();
     this.abandon();
   }
@@ -115,9 +123,11 @@ export class Publisher {
     return Promise.race([work, this.abandoned]);
   }
 
-  private connection(): RTCPeerConnection {
-    if (this.pc) return this.pc;
-    const pc = new RTCPeerConnection({ iceServers: this.iceServers(), bundlePolicy: "max-bundle" });
+  private async connection(socket: Asking): Promise<RTCPeerConnection> {
+    const life = this.life;
+    const iceServers = await relays(socket);
+    if (life !== this.life) throw new ConnectionClosed();
+    const pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
     pc.addEventListener("connectionstatechange", () => {
       if (pc.connectionState === "failed") this.onFailed();
     });

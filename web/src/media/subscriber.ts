@@ -33,8 +33,6 @@ export class Subscriber {
   id: number | null = null;
   /** Tracks by section; a place keeps its track whoever stands there. */
   readonly tracks = new Map<string, MediaStreamTrack>();
-  /** The operator's TURN server, as the server last told it. */
-  iceServers: RTCIceServer[] = [];
   private pc: RTCPeerConnection | null = null;
   private smoothing: Smoothing | null = null;
   private abandon: () => void = () => undefined;
@@ -75,7 +73,6 @@ export class Subscriber {
   private async negotiate(socket: Asking, pc: RTCPeerConnection, restart: boolean): Promise<void> {
     const offer = await socket.ask<Offered>("media.subscribe", { restart });
     if (this.pc !== pc) throw new ConnectionClosed();
-    this.iceServers = offer.iceServers;
     pc.setConfiguration({ ...pc.getConfiguration(), iceServers: offer.iceServers });
     this.id = offer.id;
     const answered = pc.setRemoteDescription({ type: "offer", sdp: offer.sdp }).then(() => {
@@ -87,6 +84,17 @@ export class Subscriber {
     // What a closed connection promised never comes.
     await Promise.race([answered, this.abandoned]);
     await socket.ask("media.answer", { sdp: pc.localDescription?.sdp ?? "" });
+  }
+
+  /** How many packets have come, of media and of anything else; null without a connection. */
+  async arrived(): Promise<number | null> {
+    let packets: number | null = null;
+    (await this.stats())?.forEach((one: { type: string; [name: string]: unknown }) => {
+      const counted = one["packetsReceived"] ?? one["responsesReceived"];
+      if (["transport", "inbound-rtp", "candidate-pair"].includes(one.type))
+        packets = (packets ?? 0) + (typeof counted === "number" ? counted : 0);
+    });
+    return packets;
   }
 
   /** Figures of the running connection, for tests and for a person who asks. */

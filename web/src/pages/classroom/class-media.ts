@@ -5,7 +5,8 @@ import { Subscriber, type LinkState } from "../../media/subscriber";
 import { SocketRefusal, type Source, type Welcome } from "../../signaling/messages";
 import type { ClassroomSocket } from "../../signaling/socket";
 
-export type MediaNotice = "capped" | "mutedByTeacher" | "floorFull" | DeviceProblem | "failed";
+export type MediaNotice =
+  "capped" | "mutedByTeacher" | "replaced" | "floorFull" | DeviceProblem | "failed";
 
 export interface MediaState {
   /** Tracks of the connection we watch on, by section. */
@@ -39,24 +40,31 @@ const TRY_AGAIN_MS = 2_000;
 const SIZES_SETTLE_MS = 250;
 const METER_MS = 2_000;
 const LINK_PATIENCE_MS = 1_500;
+const PATH_PATIENCE_MS = 5_000; // for a new path to be found before the next is looked for
+const SIGN_OF_LIFE_MS = 500;
 
 /** What one person sends and sees in a class: two connections, and the way back when one is lost. */
 export class ClassMedia {
   private state: MediaState = noMedia();
   private queue: Promise<unknown> = Promise.resolve();
   private readonly sizes = new Map<string, number>();
+  private pathTimer = 0;
+  /** What the server knows of our microphone. */
+  private toldMuted = false;
   private sizesTimer = 0;
-  private readonly meter = new Meter();
+  private readonly meter: Meter;
   private readonly meterTimer = window.setInterval(() => void this.measure(), METER_MS);
   readonly subscriber: Subscriber;
   readonly publisher: Publisher;
 
   constructor(
+    session: string,
     /** The socket that is open now: connections outlive it. */
     private readonly socket: () => ClassroomSocket | null,
     private readonly changed: (state: MediaState) => void,
     private readonly notify: (notice: MediaNotice) => void,
   ) {
+    this.meter = new Meter(session);
     this.subscriber = new Subscriber(
       () => {
         this.set({ tracks: new Map(this.subscriber.tracks) });
@@ -64,15 +72,12 @@ export class ClassMedia {
       (link) => {
         this.set({ link });
         if (link === "connected") this.tellSizes();
-        if (link === "failed" || link === "disconnected") this.findNewPath();
+        if (link === "failed" || link === "disconnected") this.findNewPath(LINK_PATIENCE_MS);
       },
     );
-    this.publisher = new Publisher(
-      () => this.subscriber.iceServers,
-      () => {
-        void this.negotiating((socket) => this.publisher.negotiate(socket, true));
-      },
-    );
+    this.publisher = new Publisher(() => {
+      void this.negotiating((socket) => this.publisher.negotiate(socket, true));
+    });
     document.addEventListener("visibilitychange", this.tellSizes);
   }
 
@@ -118,6 +123,8 @@ export class ClassMedia {
     this.set({ data: { ...data, bytes, hourly, capped } });
     if (capped && !data.capped) {
       this.tellSizes();
+      for (const source of ["camera", "screen"] as const)
+        if (this.state.sending.has(source)) void this.stop(source);
       this.notify("capped");
     }
   }
@@ -140,21 +147,47 @@ export class ClassMedia {
     return turn;
   }
 
-  /** After a welcome: what the server still has of this page goes on, the rest is opened anew. */
-  async resume(known: Welcome["media"]): Promise<void> {
+  /**
+   * After a welcome: what the server still has of this page goes on, the rest is opened anew; and what could not
+   * be told meanwhile is told. `muted`: the server forwards nothing of our microphone.
+   */
+  async resume(known: Welcome["media"], muted: boolean): Promise<void> {
     await this.negotiating(async (socket) => {
       const stale = known.publish !== this.publisher.id;
       if (known.subscribe === null || known.subscribe !== this.subscriber.id)
         await this.subscriber.open(socket);
-      if (this.state.sending.size && stale) await this.publisher.again(socket, this.state.sending);
+      else if (!(await this.arrives())) await this.restart(socket);
+      if (this.state.sending.size && stale) await this.sendAgain(socket);
+      else if (muted && !this.toldMuted) this.mutedByTeacher("microphone");
+      await this.tellMuted(socket);
     });
+    this.tellSizes();
+  }
+
+  /** Say whether anything comes over the connection we watch on: what took the socket may have taken it as well. */
+  private async arrives(): Promise<boolean> {
+    if (this.state.link !== "connected") return false;
+    const before = await this.subscriber.arrived();
+    await new Promise((done) => window.setTimeout(done, SIGN_OF_LIFE_MS));
+    return (await this.subscriber.arrived()) !== before;
+  }
+
+  private async restart(socket: ClassroomSocket): Promise<void> {
+    await this.subscriber.restart(socket);
+    await this.publisher.negotiate(socket, true);
+  }
+
+  private async sendAgain(socket: ClassroomSocket): Promise<void> {
+    this.toldMuted = false;
+    await this.publisher.again(socket, this.state.sending);
+    await this.tellMuted(socket);
   }
 
   /** The media server was replaced. */
   async negotiateAnew(): Promise<void> {
     await this.negotiating(async (socket) => {
       await this.subscriber.open(socket);
-      await this.publisher.again(socket, this.state.sending);
+      await this.sendAgain(socket);
     });
   }
 
@@ -162,8 +195,7 @@ export class ClassMedia {
   async connectionClosed(kind: string, id: number): Promise<void> {
     await this.negotiating(async (socket) => {
       if (kind === "subscribe" && id === this.subscriber.id) await this.subscriber.open(socket);
-      if (kind === "publish" && id === this.publisher.id)
-        await this.publisher.again(socket, this.state.sending);
+      if (kind === "publish" && id === this.publisher.id) await this.sendAgain(socket);
     });
   }
 
@@ -182,14 +214,13 @@ export class ClassMedia {
   }
 
   /** The network changed under us: ICE restarts until it is found again. */
-  private findNewPath(): void {
-    window.setTimeout(() => {
-      if (this.state.link === "disconnected" || this.state.link === "failed")
-        void this.negotiating(async (socket) => {
-          await this.subscriber.restart(socket);
-          await this.publisher.negotiate(socket, true);
-        });
-    }, LINK_PATIENCE_MS);
+  private findNewPath(patience: number): void {
+    window.clearTimeout(this.pathTimer);
+    this.pathTimer = window.setTimeout(() => {
+      if (this.state.link !== "disconnected" && this.state.link !== "failed") return;
+      void this.negotiating((socket) => this.restart(socket));
+      this.findNewPath(PATH_PATIENCE_MS);
+    }, patience);
   }
 
   // What we send
@@ -226,7 +257,11 @@ export class ClassMedia {
       ...(source === "microphone" ? { muted: false } : {}),
     });
     try {
-      await this.inTurn(() => this.publisher.send(socket, source, track));
+      await this.inTurn(async () => {
+        if (source === "microphone") this.toldMuted = false; // a mute ends with what was muted
+        await this.publisher.send(socket, source, track);
+        await this.tellMuted(socket);
+      });
     } catch (error) {
       if (error instanceof ConnectionClosed || !socket.connected) return;
       await this.stop(source);
@@ -254,9 +289,14 @@ export class ClassMedia {
     if (!track) return;
     track.enabled = !muted;
     this.set({ muted });
-    await this.socket()
-      ?.ask("media.pause", { source: "microphone", paused: muted })
-      .catch(() => undefined);
+    await this.negotiating((socket) => this.tellMuted(socket));
+  }
+
+  private async tellMuted(socket: ClassroomSocket): Promise<void> {
+    const { muted, sending } = this.state;
+    if (!sending.has("microphone") || muted === this.toldMuted) return;
+    await socket.ask("media.pause", { source: "microphone", paused: muted });
+    this.toldMuted = muted;
   }
 
   /** The teacher stopped a source of ours. */
@@ -265,14 +305,23 @@ export class ClassMedia {
       const track = this.state.sending.get("microphone");
       if (track) track.enabled = false;
       this.set({ muted: true });
+      this.toldMuted = true;
     } else {
       void this.stop(source);
     }
     this.notify("mutedByTeacher");
   }
 
+  /** A program took over what we sent of a source. */
+  replaced(source: Source): void {
+    if (!this.state.sending.has(source)) return;
+    void this.stop(source);
+    this.notify("replaced");
+  }
+
   close(): void {
     window.clearTimeout(this.sizesTimer);
+    window.clearTimeout(this.pathTimer);
     window.clearInterval(this.meterTimer);
     document.removeEventListener("visibilitychange", this.tellSizes);
     this.subscriber.close();

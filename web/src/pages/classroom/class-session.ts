@@ -84,6 +84,7 @@ export class ClassSession {
 
   constructor(readonly id: string) {
     this.media = new ClassMedia(
+      id,
       () => this.socket,
       (media) => {
         this.set(media);
@@ -92,6 +93,7 @@ export class ClassSession {
         this.set({ notice });
       },
     );
+    window.addEventListener("online", this.backOnline);
   }
 
   // A store React can read.
@@ -210,6 +212,11 @@ export class ClassSession {
     this.timer = window.setTimeout(() => void this.join(), delay * (0.8 + Math.random() * 0.4));
   }
 
+  /** The network is back: not only with the next try. */
+  private readonly backOnline = (): void => {
+    if (this.state.phase === "reconnecting") void this.join();
+  };
+
   private lookAgain(): void {
     window.clearTimeout(this.timer);
     this.timer = window.setTimeout(() => void this.look(), LOOK_AGAIN_MS);
@@ -250,6 +257,7 @@ export class ClassSession {
   /** Called when the page is left. */
   close(): void {
     this.closed = true;
+    window.removeEventListener("online", this.backOnline);
     this.finish(this.state.phase);
     this.listeners.clear();
   }
@@ -281,6 +289,9 @@ export class ClassSession {
     });
     current<{ source: Source }>("media.muted", ({ source }) => {
       this.media.mutedByTeacher(source);
+    });
+    current<{ source: Source }>("media.replaced", ({ source }) => {
+      this.media.replaced(source);
     });
     current<{ slots: Record<string, Quality> }>("media.quality", ({ slots }) => {
       this.set({ quality: slots });
@@ -316,7 +327,11 @@ export class ClassSession {
   private async welcomed(welcome: Welcome): Promise<void> {
     // The offer is asked for before the page is drawn. After a lost socket the media may never have
     // stopped: it is kept then.
-    const resumed = this.media.resume(welcome.media);
+    const muted = welcome.slots.some(
+      ({ source, participant, paused }) =>
+        source === "microphone" && participant === welcome.you.userId && paused,
+    );
+    const resumed = this.media.resume(welcome.media, muted);
     this.set({
       phase: "in",
       me: welcome.you,

@@ -108,6 +108,13 @@ const MISSING = {
   limit: "room.data.off",
 } as const;
 
+/** How high the picture is drawn, in CSS pixels: one that is shown whole leaves the rest of its element dark. */
+function shownHeight(element: HTMLVideoElement): number {
+  const { clientWidth, clientHeight, videoWidth, videoHeight } = element;
+  if (!videoWidth || getComputedStyle(element).objectFit !== "contain") return clientHeight;
+  return Math.min(clientHeight, (clientWidth * videoHeight) / videoWidth);
+}
+
 interface PictureProps {
   room: ClassSession;
   picture: Picture;
@@ -121,12 +128,15 @@ function PictureView({ room, picture, large = false }: PictureProps) {
   useEffect(() => {
     const element = video.current;
     if (!element || mid === null) return;
-    const observer = new ResizeObserver(() => {
-      room.show(mid, element.clientHeight * window.devicePixelRatio);
-    });
+    const tell = () => {
+      room.show(mid, shownHeight(element) * window.devicePixelRatio);
+    };
+    const observer = new ResizeObserver(tell);
     observer.observe(element);
+    element.addEventListener("resize", tell);
     return () => {
       observer.disconnect();
+      element.removeEventListener("resize", tell);
       room.show(mid, null);
     };
   }, [room, mid]);
