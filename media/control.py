@@ -9,8 +9,8 @@ on another host.
 
 Methods: attach, detach, publish, encode, stop_encoding, play, stop_playing, subscribe, answer, view, grant,
 revoke, mute, close_room, viewing, slots, occupants, encoders, know, stats. Events: slots, transport, quality,
-layers, replaced, speakers. Sources are camera, microphone, screen; a slot is a place of the stage. Workers ask each
-other for mirrors, too (media/spill.py), and tell each other feedback.
+layers, replaced, speakers. Sources are camera, microphone, screen; a slot is a place of the stage. Workers
+ask each other for mirrors, too (media/spill.py), and tell each other feedback.
 """
 
 import asyncio
