@@ -54,6 +54,7 @@ bench: $(VENV)/dev  ## the figures we publish; each prints a table and writes JS
 	$(BIN)/python -m bench.joining
 	$(BIN)/python -m bench.probing
 	$(BIN)/python -m bench.links
+	$(BIN)/python -m bench.moving
 	$(BIN)/python -m bench.card
 	$(BIN)/python -m bench.janus
 	$(BIN)/python -m bench.api

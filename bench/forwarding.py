@@ -143,7 +143,7 @@ def _own_cpu() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("viewers", nargs="*", type=int, default=[100, 300])
+    parser.add_argument("viewers", nargs="*", type=int, default=[100, 300, 500])
     parser.add_argument("--seconds", type=float, default=3.0)
     asked = parser.parse_args()
     rows: list[dict[str, Any]] = []
@@ -155,8 +155,8 @@ def main() -> None:
             shown = [f"{one:.2f}" if isinstance(one, float) else one for one in row.values()]
             print("".join(f"{one:>14}" for one in shown), flush=True)
             rows.append(row)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "forwarding.json").write_text(json.dumps(rows, indent=2) + "\n")
+            RESULTS.mkdir(exist_ok=True)
+            (RESULTS / "forwarding.json").write_text(json.dumps(rows, indent=2) + "\n")
 
 
 if __name__ == "__main__":

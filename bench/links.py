@@ -33,7 +33,7 @@ from tests.product import Product
 
 _EVERY, _HELD = 0.5, 0.12  # seconds
 RESULTS = Path(__file__).parent / "results"
-_SEEN = """async () => {
+LOOKS = """async () => {
   const seen = { at: performance.now() };
   ((await window.liveserverClass?.stats()) ?? new Map()).forEach((one) => {
     if (one.type !== 'inbound-rtp' || !one.packetsReceived) return;
@@ -141,11 +141,11 @@ async def held_class(students: int) -> AsyncIterator[Class]:
             await browser.close()
 
 
-async def _height(page: Page, height: int, seconds: float) -> float:
+async def until_height(page: Page, height: int, seconds: float) -> float:
     """Wait until the teacher's picture is so high; return after how many seconds."""
     began = time.monotonic()
     while time.monotonic() - began < seconds:
-        if (await page.evaluate(_SEEN)).get("height") == height:
+        if (await page.evaluate(LOOKS)).get("height") == height:
             return time.monotonic() - began
         await asyncio.sleep(0.1)
     raise AssertionError(f"never {height} pixels high")
@@ -156,13 +156,13 @@ async def loss(seconds: float) -> dict[str, Any]:
         page = await held.page(held.students[0])
         async with relayed(page, held.school.product) as relay:
             await held.enter(page)
-            await _height(page, 720, 30)
+            await until_height(page, 720, 30)
             for link in (relay.down, relay.up):
                 link.loss, link.delay, link.jitter = 0.05, 0.05, 0.02
             await asyncio.sleep(5)
-            before = await page.evaluate(_SEEN)
+            before = await page.evaluate(LOOKS)
             await asyncio.sleep(seconds)
-            after = await page.evaluate(_SEEN)
+            after = await page.evaluate(LOOKS)
     passed = (after["at"] - before["at"]) / 1000
     heard = after["samples"] - before["samples"]
     return {
@@ -183,18 +183,18 @@ async def slow(_seconds: float) -> dict[str, Any]:
             for page in pages:
                 await held.enter(page)
             for page in pages:
-                await _height(page, 720, 30)
+                await until_height(page, 720, 30)
             for meter in meters:
                 await meter.watch()
             await asyncio.sleep(15)
             usual = await _shares(held.desk, meters)
-            before = [await page.evaluate(_SEEN) for page in pages]
+            before = [await page.evaluate(LOOKS) for page in pages]
             relay.down.rate = 300_000
-            steady = await _height(pages[0], 180, 15)
+            steady = await until_height(pages[0], 180, 15)
             shares = await _shares(held.desk, meters)
             relay.down.rate = None
-            back = await _height(pages[0], 720, 40)
-            after = [await page.evaluate(_SEEN) for page in pages]
+            back = await until_height(pages[0], 720, 40)
+            after = [await page.evaluate(LOOKS) for page in pages]
         for meter in meters:
             await meter.close()
     kept = sorted(now / then for now, then in zip(shares, usual, strict=True))
@@ -221,9 +221,9 @@ async def _shares(desk: Page, meters: list[Meter]) -> list[float]:
 
 async def _looks(held: Class, page: Page, rid: str, seconds: float) -> dict[str, Any]:
     """Return how one quality looks and sounds on a page for so long."""
-    before, sent_before = await page.evaluate(_SEEN), await held.desk.evaluate(ENCODED)
+    before, sent_before = await page.evaluate(LOOKS), await held.desk.evaluate(ENCODED)
     await asyncio.sleep(seconds)
-    after, sent = await page.evaluate(_SEEN), await held.desk.evaluate(ENCODED)
+    after, sent = await page.evaluate(LOOKS), await held.desk.evaluate(ENCODED)
     heard = after["samples"] - before["samples"]
     return {
         "seen, % of the pictures sent": 100
@@ -240,9 +240,9 @@ async def thin(seconds: float) -> dict[str, Any]:
         page = await held.page(held.students[0])
         async with relayed(page, held.school.product) as relay:
             await held.enter(page)
-            await _height(page, 720, 30)
+            await until_height(page, 720, 30)
             relay.down.rate = 300_000
-            await _height(page, 180, 15)
+            await until_height(page, 180, 15)
             dropped = relay.dropped
             looks = await _looks(held, page, "q", seconds)
     return {**looks, "packets the link dropped": relay.dropped - dropped}
@@ -253,13 +253,13 @@ async def wifi(seconds: float) -> dict[str, Any]:
         page = await held.page(held.students[0])
         async with relayed(page, held.school.product) as relay:
             await held.enter(page)
-            await _height(page, 720, 30)
+            await until_height(page, 720, 30)
             relay.down.rate = 300_000
-            await _height(page, 180, 15)
+            await until_height(page, 180, 15)
             await asyncio.sleep(5)
             for link in (relay.down, relay.up):
                 link.rate, link.every, link.held = None, _EVERY, _HELD
-            back = await _height(page, 720, 60)
+            back = await until_height(page, 720, 60)
             looks = await _looks(held, page, "f", seconds)
     return {"back from 300 kb/s after, s (target <= 15)": back, **looks}
 

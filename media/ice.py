@@ -13,7 +13,8 @@ from aioice import stun
 _MOST_PATHS = 8
 _COOKIE = b"\x21\x12\xa4\x42"
 _USERNAME = 0x0006
-_QUIET = 3.0  # seconds without a request over a path in use; Firefox sends one every 4 to 6, others more
+_QUIET = 3.0  # seconds without a request or report over the path in use; Firefox requests every 4 to 6
+_QUIET_SINCE_RESTART = 0.5  # the same, of a path from before a restart: browsers give it up after 2.5
 DISCONNECTED_AFTER, LOST_AFTER = 10.0, 30.0  # seconds without an authenticated request
 
 Path = Hashable  # ("address", port), or a TCP connection
@@ -48,6 +49,7 @@ class IceLite:
         self.paths: OrderedDict[Path, float] = OrderedDict()
         self.selected: Path | None = None
         self.heard_at: float | None = None
+        self._is_renewed = False  # the selected path is from before a restart
 
     def restart(self) -> str | None:
         """Take new credentials; those in use count until the peer uses the new ones.
@@ -60,6 +62,7 @@ class IceLite:
         else:
             unproven = self.ufrag
         self.ufrag, self.password = _credentials(self._tag)
+        self._is_renewed = True
         return unproven
 
     def take_forgotten(self) -> list[str]:
@@ -94,7 +97,8 @@ class IceLite:
             return None
         if "ICE-CONTROLLED" in message.attributes:
             return _role_conflict(message, password)
-        self._note(path, nominated="USE-CANDIDATE" in message.attributes, now=now)
+        is_new = self._is_renewed and local == self.ufrag
+        self._note(path, nominated="USE-CANDIDATE" in message.attributes, is_new=is_new, now=now)
         if local == self.ufrag and self._previous is not None:  # the peer has the new credentials
             self._forgotten.append(self._previous[0])
             self._previous = None
@@ -116,12 +120,18 @@ class IceLite:
             return self._previous[1].encode()
         return None
 
-    def _note(self, path: Path, *, nominated: bool, now: float) -> None:
+    def heard(self, path: Path, now: float) -> None:
+        """Something authentic came over a path."""
+        if path in self.paths:
+            self.paths[path] = now
+
+    def _note(self, path: Path, *, nominated: bool, is_new: bool, now: float) -> None:
         # Firefox's consent checks nominate nothing, and come from elsewhere once a router gave it a new
         # port; while it looks for ways its checks come over all of them, and one is in use.
-        is_quiet = self.selected is None or now - self.paths[self.selected] > _QUIET
-        if nominated or is_quiet:
+        patience = _QUIET_SINCE_RESTART if is_new else _QUIET
+        if nominated or self.selected is None or now - self.paths[self.selected] > patience:
             self.selected = path
+            self._is_renewed = self._is_renewed and not is_new
         self.paths[path] = now
         self.paths.move_to_end(path)
         self.heard_at = now

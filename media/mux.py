@@ -26,7 +26,7 @@ class Receiver(Protocol):
 
     def on_check(self, data: bytes, path: Path, address: tuple[str, int]) -> bytes | None: ...
     def on_dtls(self, data: bytes) -> None: ...
-    def on_srtp(self, data: bytes) -> None: ...
+    def on_srtp(self, data: bytes, path: Path) -> None: ...
     def on_path_lost(self, path: Path) -> None: ...
 
 
@@ -102,7 +102,7 @@ class Mux:
         if 127 < first < 192:
             receiver = self._by_path.get(path)
             if receiver is not None:
-                receiver.on_srtp(data)
+                receiver.on_srtp(data, path)
                 return None
             self.dropped["srtp_from_stranger"] += 1
         elif first < 2:

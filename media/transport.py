@@ -153,13 +153,13 @@ class Transport:
     def on_dtls(self, data: bytes) -> None:
         self._dtls.feed(data)
 
-    def on_srtp(self, data: bytes) -> None:
+    def on_srtp(self, data: bytes, path: Path) -> None:
         """Sort RTP from RTCP; overridden kinds get `on_rtp` and `on_report`."""
         if self._srtp_in is None:
             return
         try:
             if 192 <= data[1] <= 223:
-                self._on_rtcp(data)
+                self._on_rtcp(data, path)
             else:
                 self.on_rtp(data)
         except ValueError as error:  # RtpError, RtcpError: an authenticated peer sends nonsense
@@ -168,7 +168,7 @@ class Transport:
                 _log.warning("transport.malformed", counts=dict(self.malformed))
                 self.close()
 
-    def _on_rtcp(self, data: bytes) -> None:
+    def _on_rtcp(self, data: bytes, path: Path) -> None:
         ssrc = data[4:8]
         if not self.allowance.report(ssrc):
             self._wiring.mux.dropped["peer_limit"] += 1
@@ -178,6 +178,7 @@ class Transport:
             self.forged += 1
             self.allowance.forget(ssrc)
             return
+        self._ice.heard(path, time.monotonic())
         for report in rtcp.parse(plain):
             self.on_report(report)
 

@@ -104,12 +104,20 @@ class Worker:
 
 
 def _bound(public_address: str) -> str:
-    """Return every address, except where only this machine is meant to reach us.
+    """Return the public address where it is one of this machine's, else every address.
 
-    A wildcard socket answers a local peer from another address than it was asked at, and ICE refuses
-    such an answer.
+    Of a machine with several, a wildcard socket answers from the one that is next to the peer, whichever was
+    asked, and ICE refuses an answer from there.
     """
-    return public_address if public_address.startswith("127.") else "0.0.0.0"
+    if not public_address:
+        return "0.0.0.0"
+    family = socket.AF_INET6 if ":" in public_address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((public_address, 0))
+        except OSError:
+            return "0.0.0.0"
+    return public_address
 
 
 def advertised(public_address: str, host: str) -> list[str]:

@@ -56,6 +56,7 @@ class Product:
     state: Path
     processes: int = 1
     settings: dict[str, str] | None = None
+    host: str = "127.0.0.1"
     # Where it is a list, products that were left stop by themselves, and are waited for when it matters.
     leaving: ClassVar["list[Product] | None"] = None
 
@@ -69,6 +70,7 @@ class Product:
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith("LIVE_")},
             "LIVE_STATE__DIR": str(self.state),
+            "LIVE_HTTP__HOST": self.host,
             "LIVE_HTTP__PORT": str(self.port),
             "LIVE_HTTP__PROCESSES": str(self.processes),
             "LIVE_MEDIA__UDP_PORT": str(self.udp_port),
@@ -107,7 +109,7 @@ class Product:
                 time.sleep(0.05)
 
     def url(self, process: int = 0) -> str:
-        return f"http://127.0.0.1:{self.port + process}"
+        return f"http://{self.host}:{self.port + process}"
 
     def stop(self) -> None:
         if self.process.poll() is None:

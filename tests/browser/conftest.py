@@ -1,6 +1,6 @@
 """Real browsers with fake cameras."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import pytest
 from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
@@ -29,10 +29,11 @@ async def signed_in(
     process: int = 0,
     language: str = "en",
     width: int = 1280,
+    permissions: Sequence[str] = ("camera", "microphone"),
 ) -> Page:
     """Open a page in a context of its own and sign in."""
     context = await browser.new_context(
-        permissions=["camera", "microphone"], locale=language, viewport={"width": width, "height": 800}
+        permissions=permissions, locale=language, viewport={"width": width, "height": 800}
     )
     page = await context.new_page()
     await page.goto(product.url(process) + "/sign-in")

@@ -298,6 +298,22 @@ def test_who_nominates_nothing_is_where_they_came_from_last_once_the_old_path_is
     assert ice.selected == one
 
 
+def test_after_a_restart_who_is_heard_no_more_where_they_were_is_where_they_look_for_a_way() -> None:
+    one, other = ("192.0.2.1", 1), ("192.0.2.1", 2)
+    for heard_at, selected in ((5.3, one), (4.9, other)):
+        ice = IceLite("w")
+        assert ice.answer(_check(ice, nominated=True), one, one, 4.0)
+        ice.restart()
+        ice.heard(one, heard_at)
+        ice.heard(other, 5.4)  # no way of theirs yet
+        assert ice.answer(_check(ice, nominated=False), other, other, 5.5)
+        assert ice.selected == selected
+        assert ice.answer(_check(ice, nominated=False), one, one, 6.2)
+        assert ice.selected == selected, "once a restart, and not to and fro"
+        assert ice.answer(_check(ice, nominated=True), other, other, 6.3)
+        assert ice.selected == other
+
+
 @given(st.lists(st.integers(60, 1200), min_size=1, max_size=60))
 def test_a_burst_is_cut_into_runs_the_kernel_can_segment(sizes: list[int]) -> None:
     cut = runs(sizes)

@@ -41,7 +41,7 @@ const SIZES_SETTLE_MS = 250;
 const METER_MS = 2_000;
 const LINK_PATIENCE_MS = 1_500;
 const PATH_PATIENCE_MS = 5_000; // for a new path to be found before the next is looked for
-const SIGN_OF_LIFE_MS = 500;
+const SIGN_OF_LIFE_MS = 300;
 
 /** What one person sends and sees in a class: two connections, and the way back when one is lost. */
 export class ClassMedia {
