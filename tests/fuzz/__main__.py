@@ -18,7 +18,7 @@ from tests.product import ROOT
 CORPUS = Path(__file__).parent / "corpus"
 _FOUND = ROOT / ".cache" / "fuzz"
 _LONGEST = 0.05
-_LONGEST_INPUT = {"description": 8192, "forwarding": 4096, "tcp_stream": 4096}
+_LONGEST_INPUT = {"description": 32 * 1024, "forwarding": 4096, "tcp_stream": 4096}
 
 
 class TooSlow(Exception):

@@ -4,9 +4,13 @@ declares are caught here, everything else is a fault.
 
 import asyncio
 import functools
+import hmac
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
+
+from aioice import stun as stun_messages
 
 from media import channel, h264, red, rtcp, rtp, sdp, sealing, vp8
 from media.arrivals import Arrivals
@@ -25,11 +29,30 @@ Target = Callable[[bytes], None]
 
 
 def stun(data: bytes) -> None:
-    """A check for a ufrag that exists, so that the signature is looked at, too."""
+    """A check as it comes, and one of somebody who knows the password and has these attributes signed."""
     ice = IceLite("w")
-    for one in (data, data.replace(b"UFRAG", ice.ufrag.encode())):
-        local_ufrag_of(one)
-        assert ice.answer(one, ("192.0.2.1", 1), ("192.0.2.1", 1), 0.0) is None
+    ice.ufrag, ice.password = "UFRAG", "PASSWORD"
+    address = ("192.0.2.1", 1)
+    signed = _signed(data[: len(data) // 4 * 4], ice.password.encode())
+    for one in (data, signed):
+        named = local_ufrag_of(one)
+        reply = ice.answer(one, address, address, 0.0)
+        if reply is not None:
+            assert one is signed or named == ice.ufrag
+            assert reply[4:20] == one[4:20]
+            assert stun_messages.parse_message(reply).check_message_integrity(ice.password.encode())
+    assert ice.answer(_signed(b"", ice.password.encode()), address, address, 0.0)
+
+
+def _signed(attributes: bytes, password: bytes) -> bytes:
+    """Return a check for UFRAG with these attributes, whatever they are."""
+    body = b"\x00\x06\x00\x0aUFRAG:peer\x00\x00" + attributes
+
+    def head(more: int) -> bytes:
+        return struct.pack("!HHL12s", 1, len(body) + more, 0x2112A442, b"transaction.")
+
+    body += b"\x00\x08\x00\x14" + hmac.digest(password, head(24) + body, "sha1")
+    return head(8) + body + b"\x80\x28\x00\x04" + (zlib.crc32(head(8) + body) ^ 0x5354554E).to_bytes(4, "big")
 
 
 def rtp_packet(data: bytes) -> None:

@@ -1,12 +1,14 @@
 """A worker and aiortc peers: who is forwarded to whom, and who is not."""
 
 import asyncio
+import re
 import socket
+from collections import Counter
 from pathlib import Path
 from unittest import mock
 
 import pytest
-from aiortc import RTCSessionDescription
+from aiortc import RTCPeerConnection, RTCSessionDescription
 
 from media.control import WorkerRefused
 from tests.builders import until
@@ -139,10 +141,19 @@ def _state(b: Bench, participant: str) -> str | None:
     return states[-1] if states else None
 
 
+async def _came(peer: RTCPeerConnection) -> Counter[str]:
+    """Return how many packets of media came and how many did not."""
+    report = (await peer.getStats()).values()
+    streams = [one for one in report if one.type == "inbound-rtp"]
+    return Counter(
+        came=sum(one.packetsReceived for one in streams), lost=sum(one.packetsLost for one in streams)
+    )
+
+
 async def test_junk_on_the_ports_harms_nobody(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         await b.attach("teacher", staff=True)
-        await b.publish("teacher", ("camera",))
+        teacher, _ = await b.publish("teacher", ("camera", "microphone"))
         await b.attach("student")
         peer = await b.subscribe("student")
         await until(lambda: b.frames["student", CAMERA] > 10, 20)
@@ -151,13 +162,31 @@ async def test_junk_on_the_ports_harms_nobody(tmp_path: Path) -> None:
         tcp = next(line for line in lines if " tcp " in line).split()
         address, port, tcp_port = udp[4], int(udp[5]), int(tcp[5])
         stun = b"\x00\x01\x00\x08\x21\x12\xa4\x42" + bytes(12) + b"\x00\x06\x00\x04abcd"
+        ufrag = re.search(r"a=ice-ufrag:(\w+)", peer.remoteDescription.sdp)
+        assert ufrag is not None
+        name = f"{ufrag[1]}:xx".encode()
+        named = b"\x00\x06" + len(name).to_bytes(2, "big") + name + bytes(-len(name) % 4)
+        known = b"\x00\x01" + len(named).to_bytes(2, "big") + stun[4:20] + named
         junk = [b"", b"\x80", b"\x80" + bytes(20), b"\x16" + bytes(300), bytes(12), stun, b"\xff" * 1500]
-        junk += [b"\x80" + bytes(2000), b"\x90\x60" + b"\xff" * 200, stun + b"\x00\x08\xff\xff"]
+        junk += [b"\x80" + bytes(2000), b"\x90\x60" + b"\xff" * 200, stun + b"\x00\x08\xff\xff", known]
+        forged = [
+            b"\x80\x60" + bytes(60),
+            b"\x81\xc9\x00\x07" + bytes(40),
+            known,
+            b"\x16\xfe\xfd" + bytes(90),
+        ]
+        before = await _came(peer)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as spray:
-            for _ in range(200):
+            for _ in range(300):
                 for one in junk:
                     spray.sendto(one, (address, port))
-                await asyncio.sleep(0.002)
+                for one in forged:  # over paths that are known
+                    await teacher.getSenders()[0].transport.transport._send(one)
+                    await peer.getReceivers()[0].transport.transport._send(one)
+                await asyncio.sleep(0.02)
+        during = await _came(peer) - before
+        assert during["came"] > 300
+        assert during["lost"] / during.total() < 0.005
         for one in (b"", b"\x00", b"\x00\x00", b"\x00\x10" + bytes(16), b"\xff\xff" + bytes(50)):
             _, writer = await asyncio.open_connection(address, tcp_port)
             writer.write(one)
@@ -167,6 +196,7 @@ async def test_junk_on_the_ports_harms_nobody(tmp_path: Path) -> None:
         dropped = (await b.client.stats())["dropped"]
         assert dropped["size"] >= 400
         assert dropped["unknown_ufrag"] >= 400
+        assert dropped.get("check_rate", 0) + dropped.get("check_refused", 0) >= 200
         assert dropped["srtp_from_stranger"] >= 200
         assert dropped["dtls_from_stranger"] >= 100
 
