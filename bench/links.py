@@ -57,10 +57,13 @@ _FIRST_FRAME = """() => new Promise((done) => {
 })"""
 
 
+# Of the teacher's best quality: bytes that were sent, and what the encoder is to make of it, which what it
+# makes stays below when not much moves.
 _SENT = """async () => {
-  let sent = 0;
+  const sent = {};
   (await window.liveserverClass.media.publisher.pc.getStats()).forEach((one) => {
-    if (one.type === 'outbound-rtp' && one.rid === 'f') sent += one.bytesSent;
+    if (one.type === 'outbound-rtp' && one.rid === 'f')
+      Object.assign(sent, { bytes: one.bytesSent, target: one.targetBitrate });
   });
   return sent;
 }"""
@@ -187,20 +190,21 @@ async def slow(_seconds: float) -> dict[str, Any]:
             for meter in meters:
                 await meter.watch()
             await asyncio.sleep(15)
-            usual = await _shares(held.desk, meters)
+            usual = await _rates(held.desk, meters)
             before = [await page.evaluate(LOOKS) for page in pages]
             relay.down.rate = 300_000
             steady = await until_height(pages[0], 180, 15)
-            shares = await _shares(held.desk, meters)
+            rates, stays = await asyncio.gather(_rates(held.desk, meters), _stays(pages[0], 180))
             relay.down.rate = None
             back = await until_height(pages[0], 720, 40)
             after = [await page.evaluate(LOOKS) for page in pages]
         for meter in meters:
             await meter.close()
-    kept = sorted(now / then for now, then in zip(shares, usual, strict=True))
+    kept = sorted(now / then for now, then in zip(rates[1], usual[1], strict=True))
     passed = (after[1]["at"] - before[1]["at"]) / 1000
     return {
         "steady after, s (target <= 3)": steady,
+        "and stays so, % of the next 10 s": 100 * stays,
         "back after, s (target <= 15)": back,
         "frozen meanwhile, s": after[0]["frozen"] - before[0]["frozen"],
         "a browser beside: frozen, s": after[1]["frozen"] - before[1]["frozen"],
@@ -208,15 +212,28 @@ async def slow(_seconds: float) -> dict[str, Any]:
         "its height, pixels (target 720)": after[1]["height"],
         "18 others: least bit rate kept, % (>= 95)": 100 * kept[0],
         "the median of them": 100 * kept[len(kept) // 2],
+        "the teacher's best, % of before (>= 95)": 100 * rates[0] / usual[0],
     }
 
 
-async def _shares(desk: Page, meters: list[Meter]) -> list[float]:
-    """Return, over ten seconds, what each got for a byte the teacher sent at its best."""
-    before = await desk.evaluate(_SENT), [one.octets for one in meters]
+async def _rates(desk: Page, meters: list[Meter]) -> tuple[float, list[float]]:
+    """Return, after ten seconds, what the teacher's best is to be, in bits per second, and what each got for
+    a byte the teacher sent of it.
+    """
+    before, got = await desk.evaluate(_SENT), [one.octets for one in meters]
     await asyncio.sleep(10)
-    sent = await desk.evaluate(_SENT) - before[0]
-    return [(one.octets - was) / sent for one, was in zip(meters, before[1], strict=True)]
+    now: dict[str, float] = await desk.evaluate(_SENT)
+    sent = now["bytes"] - before["bytes"]
+    return now["target"], [(one.octets - was) / sent for one, was in zip(meters, got, strict=True)]
+
+
+async def _stays(page: Page, height: int) -> float:
+    """Return in which part of ten seconds the teacher's picture is so high."""
+    looks: list[bool] = []
+    for _ in range(50):
+        looks.append((await page.evaluate(LOOKS)).get("height") == height)
+        await asyncio.sleep(0.2)
+    return sum(looks) / len(looks)
 
 
 async def _looks(held: Class, page: Page, rid: str, seconds: float) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A bad link between a client and a media worker's UDP port: slow, lossy, late, in both directions.
 
-Seeded, so that two runs lose the same packets. Rates in bits per second, times in seconds.
+Seeded for each direction, so that two runs lose the same of its packets, as they are counted. Rates are in
+bits per second, times in seconds.
 """
 
 import asyncio
@@ -34,7 +35,7 @@ class Relay:
         self.dropped = 0
         self.port = 0
         self._target = target
-        self._chance = random.Random(seed)
+        self._chance = {id(down): random.Random(seed), id(up): random.Random(-seed - 1)}
         self._free_at: dict[int, float] = {}
         self._lines: dict[int, deque[Callable[[], None]]] = {}
         self._front: asyncio.DatagramTransport | None = None
@@ -82,7 +83,8 @@ class Relay:
 
     def _pass(self, link: Link, data: bytes, send: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
-        if self._chance.random() < link.loss:
+        lost, late = (self._chance[id(link)].random() for _ in range(2))
+        if lost < link.loss:
             self.dropped += 1
             return
         now = loop.time()
@@ -94,7 +96,7 @@ class Relay:
                 return
             at = begins + 8 * (len(data) + 28) / link.rate
             self._free_at[id(link)] = at
-        at += link.delay + self._chance.random() * link.jitter
+        at += link.delay + late * link.jitter
         if link.held:
             # Timers of one moment go off in any order: each lets out who is first in the line.
             line = self._lines.setdefault(id(link), deque())

@@ -78,6 +78,12 @@ async def test_firefox_watches_a_class_of_chromium(school: School, open_page: Op
     await at_desk.get_by_role("button", name="Enter the class").click()
     page = await _enter(fox, school.product, pupil, session, "Join the class")
     await page.until(_SEEN, {"video": [1280, 720], "audio": True}, seconds=40)
+    for height in (180, 720, 360):  # to a poorer quality and back, each time from a keyframe on
+        await page.evaluate(f"() => window.liveserverClass.show('1', {height})")
+        await page.until(_SEEN, {"video": [height * 16 // 9, height], "audio": True}, seconds=15)
+        before = await page.evaluate(_DECODED)
+        await asyncio.sleep(3)
+        assert await page.evaluate(_DECODED) - before > 30
 
 
 async def test_firefox_teaches_in_qualities(school: School, open_page: OpenPage, fox: Firefox) -> None:
