@@ -6,8 +6,8 @@ from pathlib import Path
 
 from media.control import WorkerClient, WorkerGone
 
-_SECONDS_BETWEEN_BEATS = 2.0
-_SECONDS_TO_ANSWER = 2.0
+_SECONDS_BETWEEN_BEATS = 1.0
+_SECONDS_TO_ANSWER = 1.5
 _MISSED = 3  # beats in a row, before it is said to hang
 
 

@@ -1,5 +1,6 @@
 """The running product, as tests and benchmarks start it: real processes on ports of their own."""
 
+import contextlib
 import itertools
 import os
 import signal
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
+
+import psutil
 
 ROOT = Path(__file__).parent.parent
 PASSWORD = "liveserver-demo"
@@ -110,6 +113,14 @@ class Product:
 
     def url(self, process: int = 0) -> str:
         return f"http://{self.host}:{self.port + process}"
+
+    def media_worker(self, index: int = 0) -> psutil.Process | None:
+        """Return the process of a media worker, None while there is none."""
+        for child in psutil.Process(self.process.pid).children():
+            with contextlib.suppress(psutil.Error):
+                if child.cmdline()[-3:] == ["media", "--index", str(index)]:
+                    return child
+        return None
 
     def stop(self) -> None:
         if self.process.poll() is None:

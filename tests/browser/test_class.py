@@ -1,6 +1,7 @@
 """A whole class in real browsers: seen and heard, full, left, dropped, ended, and told the truth of."""
 
 import asyncio
+import time
 from typing import Any
 
 from playwright.async_api import Page, expect
@@ -240,6 +241,32 @@ async def _seen_and_heard(student: Page) -> None:
         if video > 20 and audio > 20:
             return
     raise AssertionError(f"the student gets no media: {before} {after}")
+
+
+async def test_a_class_goes_on_when_its_media_worker_dies(school: School, open_page: OpenPage) -> None:
+    teacher, students, session = await _class_of_two(school)
+    await school.call("POST", f"/api/live-sessions/{session}/start", teacher)
+    at_desk = await open_page(teacher.email)
+    await _enter_as_staff(at_desk, school, session)
+    student = await open_page(students[0].email)
+    await _join(student, school, session, 0)
+    await _seen_and_heard(student)
+    await student.evaluate("() => { window.before = window.liveserverClass.media.subscriber.pc; }")
+    worker = school.product.media_worker()
+    assert worker is not None
+    worker.kill()
+    began = time.monotonic()
+    seen = heard = 0
+    while seen < 20 or heard < 20:
+        assert time.monotonic() - began < 10, f"{seen} pictures, {heard} packets of sound after ten seconds"
+        await asyncio.sleep(0.1)
+        if await student.evaluate("() => window.liveserverClass.media.subscriber.pc !== window.before"):
+            figures = await _figures(student)
+            seen = figures.get("video", {}).get("decoded", 0)
+            heard = figures.get("audio", {}).get("packets", 0)
+    print(f"a class goes on {time.monotonic() - began:.1f} s after its worker died")
+    again = (await school.call("GET", f"/api/live-sessions/{session}/status", students[0])).body
+    assert (again["mine"]["state"], again["seats"]["taken"]) == ("seated", 1)
 
 
 async def test_media_finds_a_new_path_by_ice_restart(school: School, open_page: OpenPage) -> None:

@@ -1,11 +1,9 @@
 """A class with more viewers than one media process carries, in real browsers."""
 
 import asyncio
-import contextlib
 from pathlib import Path
 
 import aiohttp
-import psutil
 from playwright.async_api import Browser, Page
 
 from liveserver.config import Running
@@ -39,14 +37,6 @@ async def _moves(page: Page) -> None:
     raise AssertionError("the picture stands still")
 
 
-def _media(product: Product, index: int) -> psutil.Process:
-    for child in psutil.Process(product.process.pid).children():
-        with contextlib.suppress(psutil.Error):
-            if child.cmdline()[-3:] == ["media", "--index", str(index)]:
-                return child
-    raise AssertionError("there is no such worker")
-
-
 async def test_students_of_a_full_worker_see_the_class_by_another_and_outlive_it(
     tmp_path: Path, browser: Browser
 ) -> None:
@@ -71,7 +61,9 @@ async def test_students_of_a_full_worker_see_the_class_by_another_and_outlive_it
             await pages[1].set_viewport_size({"width": 360, "height": 400})
             await _until(pages[1], 1, 20)
 
-            _media(product, elsewhere).kill()
+            worker = product.media_worker(elsewhere)
+            assert worker is not None
+            worker.kill()
             await asyncio.sleep(1)
             for page in pages[1:]:
                 await _moves(page)

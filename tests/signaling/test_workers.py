@@ -59,15 +59,6 @@ async def _rooms(workers: list[WorkerClient]) -> list[dict[str, Any]]:
     return found
 
 
-def _process(school: School, index: int) -> psutil.Process | None:
-    """Return the process of a worker, None while there is none."""
-    for child in psutil.Process(school.product.process.pid).children():
-        with contextlib.suppress(psutil.Error):
-            if child.cmdline()[-3:] == ["media", "--index", str(index)]:
-                return child
-    return None
-
-
 async def test_classes_go_to_the_least_loaded_and_every_process_knows_where(school: School) -> None:
     sessions = []
     async with _workers(school) as workers:
@@ -111,7 +102,7 @@ async def test_a_class_goes_to_another_worker_when_its_own_does_not_come_back(sc
         deadline, killed = time.monotonic() + 20, 0
         while not (there.heard("media.lost") and here.heard("media.lost")):
             assert time.monotonic() < deadline
-            process = _process(school, index)
+            process = school.product.media_worker(index)
             if process is not None:
                 with contextlib.suppress(psutil.Error):
                     process.kill()
@@ -137,7 +128,7 @@ async def test_a_worker_that_hangs_is_started_again(school: School) -> None:
     there = await school.enter(teacher, session)
     async with _workers(school) as workers:
         (index,) = [n for n, rooms in enumerate(await _rooms(workers)) if session in rooms]
-        process = _process(school, index)
+        process = school.product.media_worker(index)
         assert process is not None
         process.suspend()
         await until(lambda: bool(there.heard("media.lost")), 30)
@@ -154,7 +145,7 @@ async def test_who_comes_while_a_worker_is_down_gets_media_when_there_is_one(sch
     await school.enter(teacher, session)
     async with _workers(school) as workers:
         (index,) = [n for n, rooms in enumerate(await _rooms(workers)) if session in rooms]
-    process = _process(school, index)
+    process = school.product.media_worker(index)
     assert process is not None
     process.kill()
     late = await school.enter(student, session)
