@@ -241,11 +241,21 @@ class WorkerClient:
     async def answer(self, room: str, participant: str, sdp: str) -> None:
         await self._call("answer", room=room, participant=participant, sdp=sdp)
 
-    async def view(self, room: str, participant: str, sizes: Mapping[str, int], *, limit: int | None) -> None:
-        """Say how high, in pixels, a page shows each section by its mid, 0 is not at all; and the most that
-        is to be sent to it, in bits per second.
+    async def view(
+        self,
+        room: str,
+        participant: str,
+        sizes: Mapping[str, int],
+        *,
+        limit: int | None = None,
+        pinned: str | None = None,
+    ) -> None:
+        """Say how high, in pixels, a page shows each section by its mid, 0 is not at all; the most that is to
+        be sent to it, in bits per second; and the section that matters most to its person.
         """
-        await self._call("view", room=room, participant=participant, sizes=dict(sizes), limit=limit)
+        await self._call(
+            "view", room=room, participant=participant, sizes=dict(sizes), limit=limit, pinned=pinned
+        )
 
     async def grant(self, room: str, participant: str, sources: Sequence[str]) -> None:
         """Give the floor: all of the sources, or WorkerRefused(floor_full) and none."""

@@ -276,12 +276,19 @@ class Orders:
         return None
 
     def view(
-        self, _owner: object, *, room: str, participant: str, sizes: dict[str, int], limit: int | None
+        self,
+        _owner: object,
+        *,
+        room: str,
+        participant: str,
+        sizes: dict[str, int],
+        limit: int | None,
+        pinned: str | None,
     ) -> Awaitable[None] | None:
         place, someone = self._participant(room, participant)
         if someone.elsewhere is not None:
-            return self._spill.at(someone).view(room, participant, sizes, limit=limit)
-        place.view(someone, sizes, limit)
+            return self._spill.at(someone).view(room, participant, sizes, limit=limit, pinned=pinned)
+        place.view(someone, sizes, limit, pinned)
         return None
 
     def grant(self, _owner: object, *, room: str, participant: str, sources: Sequence[str]) -> None:

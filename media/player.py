@@ -75,7 +75,7 @@ class PlayerTransport(SubscribeTransport):
     def _reads(self, picture: Picture) -> bool:
         return self._tables[picture.slot.place.mid][picture.payload_format.payload_type] != UNTAKEN
 
-    def show(self, sizes: Mapping[str, int], limit: int | None = None) -> None:
+    def show(self, sizes: Mapping[str, int], limit: int | None = None, pinned: str | None = None) -> None:
         """A player says nothing of how large it shows what it plays."""
 
 

@@ -9,6 +9,7 @@ from media.producer import Producer
 from media.slot import Slot
 
 _HEADERS = 20_000  # bits per second that fifty packets take besides what is in them
+PINNED = 1  # the rank of the picture a viewer has pinned
 _LEAST_SHARE = (
     1 / 3
 )  # of what is usual, that a quality is taken to cost: a screen that stands still will move
@@ -79,9 +80,9 @@ def programme(slots: Sequence[Slot], speaking: Sequence[str], now: float) -> Pro
 
 
 def _rank(n: int, slot: Slot, speaking: Sequence[str]) -> int:
-    """The screen, the teacher, who speaks, the rest."""
+    """The screen, whom a viewer has pinned, the teacher, who speaks, the rest."""
     if slot.place.stage == "instructor":
-        return n
+        return 0 if slot.place.source == "screen" else 2
     if slot.holder in speaking:
         return 10 + speaking.index(slot.holder)
     return 100 + n

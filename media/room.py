@@ -364,10 +364,12 @@ class Room:
             if participant.subscribe is not None:
                 participant.subscribe.aim(self._programme)
 
-    def view(self, participant: Participant, sizes: Mapping[str, int], limit: int | None) -> None:
-        """Take how high, in pixels, a page shows each place, and the most it is to be sent."""
+    def view(
+        self, participant: Participant, sizes: Mapping[str, int], limit: int | None, pinned: str | None
+    ) -> None:
+        """Take how high, in pixels, a page shows each place, the most it is to be sent, and what first."""
         if participant.subscribe is not None:
-            participant.subscribe.show(sizes, limit)
+            participant.subscribe.show(sizes, limit, pinned)
 
     def _announce(self) -> None:
         """Aim anew, and tell of the stage, when it looks different."""

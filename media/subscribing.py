@@ -10,7 +10,7 @@ from media.allocation import Allocation, Demand, allocate
 from media.bandwidth import Bandwidth
 from media.downlink import Downlink
 from media.formats import H264, OPUS, VP8
-from media.programme import Picture, Programme
+from media.programme import PINNED, Picture, Programme
 from media.red import PAYLOAD_TYPE as RED
 from media.retransmission import Probe, Retransmissions
 from media.rtp import SEND_TIME, TRANSPORT_SEQUENCE, URI_SEND_TIME, URI_TRANSPORT_SEQUENCE, counted
@@ -54,6 +54,7 @@ class SubscribeTransport(Transport):
         self.is_reduced = False  # some picture comes poorer than the page has use for
         self._sizes: dict[str, int] = {}
         self._limit: int | None = None
+        self._pinned: str | None = None  # the mid of the place they look at
         self._tried_since: float | None = None  # that more is sent than the link is believed to carry
         self._slots = slots
         self._views = {slot.place.ssrc: View(slot, self) for slot in slots}
@@ -203,12 +204,12 @@ class SubscribeTransport(Transport):
         ample = self._limit is None and self.bandwidth.budget > _AMPLE * self._programme.best
         return self._settled is not None and ample and self._settled == self._programme.shape
 
-    def show(self, sizes: Mapping[str, int], limit: int | None = None) -> None:
-        """Take how high, in pixels, the page shows each place by its mid, 0 is not at all; and the most that
-        is to be sent to them, in bits per second.
+    def show(self, sizes: Mapping[str, int], limit: int | None = None, pinned: str | None = None) -> None:
+        """Take how high, in pixels, the page shows each place by its mid, 0 is not at all; the most that is
+        to be sent to them, in bits per second; and the place that comes first but for a screen.
         """
         self._sizes = dict(sizes)
-        self._limit = limit
+        self._limit, self._pinned = limit, pinned
         self._settled = None
         self.aim()
 
@@ -221,7 +222,8 @@ class SubscribeTransport(Transport):
     def _demand(self, picture: Picture) -> Demand:
         place = picture.slot.place
         held = self._views[place.ssrc].quality
-        return Demand(place.mid, picture.rank, picture.rates, self._most(picture), held)
+        rank = PINNED if place.mid == self._pinned else picture.rank
+        return Demand(place.mid, rank, picture.rates, self._most(picture), held)
 
     def _most(self, picture: Picture) -> int:
         """Return the best quality worth sending for the size it is shown at; -1 when it is not shown."""

@@ -49,9 +49,11 @@ class ClassroomDoor:
         return {}
 
     async def view(self, member: Member, payload: events.View) -> Reply:
-        """Be sent no more than is seen, nor than one wants to spend."""
+        """Be sent no more than is seen, nor than one wants to spend, and first what one looks at."""
         worker = await self._rooms.worker(member.room)
-        await asked(worker.view(member.room, member.name, payload.sizes, limit=payload.limit))
+        await asked(
+            worker.view(member.room, member.name, payload.sizes, limit=payload.limit, pinned=payload.pinned)
+        )
         return {}
 
     async def pause(self, member: Member, payload: events.Pause) -> Reply:

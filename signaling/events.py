@@ -42,7 +42,7 @@ class Answer(Payload):
 
 class View(Payload):
     """How high each section of the stage is shown, in pixels of the screen, 0 is not at all; `limit` is the
-    most that is to be sent, in bits per second.
+    most that is to be sent, in bits per second; `pinned` is the section that matters most.
     """
 
     sizes: Annotated[
@@ -50,6 +50,7 @@ class View(Payload):
         Field(max_length=16),
     ]
     limit: Annotated[int, Field(ge=20_000, le=100_000_000)] | None = None
+    pinned: Mid | None = None
 
 
 class Pause(Payload):

@@ -6,6 +6,7 @@ from typing import Any
 from playwright.async_api import Page, expect
 
 from tests.browser.conftest import OpenPage
+from tests.browser.links import relayed
 from tests.builders import Person, School, until
 from tests.voices import QUIET, Voice
 
@@ -97,3 +98,50 @@ async def test_who_has_the_floor_and_finds_the_stage_full_comes_on_by_speaking(
         speaking.cancel()
         for voice in voices:
             voice.close()
+
+
+_QUALITIES = """(who) => {
+  const { slots, quality } = window.liveserverClass.snapshot();
+  const of = (one) => slots.find((slot) => slot.participant === one && slot.source === 'camera')?.mid;
+  return who.map((one) => quality[of(one)]?.quality ?? null);
+}"""
+
+
+async def test_who_is_pinned_is_large_and_the_first_that_a_thin_link_carries(
+    school: School, open_page: OpenPage
+) -> None:
+    teacher, (student, viewer) = await school.register("instructor"), await school.students(2)
+    course = await school.course(teacher)
+    await school.enroll([student, viewer], course)
+    session = await school.session(teacher, course, seats=2)
+    pages = {}
+    for who, button in ((teacher, "Enter the class"), (student, "Join the class")):
+        page = pages[who.id] = await open_page(who.email)
+        await page.goto(f"{school.product.url()}/classes/{session}")
+        await page.get_by_role("button", name=button).click()
+    await expect(pages[student.id].get_by_role("button", name="Raise hand")).to_be_visible()
+    await _give_the_floor(pages[teacher.id], student)
+    await pages[student.id].get_by_role("button", name="Camera on").click()
+
+    page = await open_page(viewer.email, width=390, language="ar")
+    async with relayed(page, school.product) as relay:
+        await page.goto(f"{school.product.url()}/classes/{session}")
+        await page.get_by_role("button", name="انضم إلى الحصة").click()
+        both = [teacher.id, student.id]
+        await page.wait_for_function(f"(who) => ({_QUALITIES})(who).every((one) => one !== null)", arg=both)
+        figures = page.locator("figure")
+        await expect(figures.nth(0)).to_contain_text(teacher.email)
+        relay.down.rate = 300_000
+        carried = (
+            f"([who, first]) => JSON.stringify(({_QUALITIES})(who)) === (first ? '[0,null]' : '[null,0]')"
+        )
+        await page.wait_for_function(carried, arg=[both, True], timeout=30_000)
+        await page.screenshot(path=".cache/pin-phone-ar-before.png")
+
+        await page.get_by_role("button", name=f"عرض {student.email} كبيرًا").click()
+        await expect(figures.nth(0)).to_contain_text(student.email)
+        await page.wait_for_function(carried, arg=[both, False], timeout=30_000)
+        await page.screenshot(path=".cache/pin-phone-ar.png")
+        await page.get_by_role("button", name=f"عرض {student.email} كما كان").click()
+        await expect(figures.nth(0)).to_contain_text(teacher.email)
+        await page.wait_for_function(carried, arg=[both, True], timeout=30_000)

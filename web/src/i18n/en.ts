@@ -266,6 +266,10 @@ export const en = {
     starved:
       "Your connection is too weak for this picture. It comes back by itself; sound goes on.",
     paused: "Paused",
+    pin: "Show large",
+    pinOf: "Show {{name}} large",
+    unpin: "As before",
+    unpinOf: "Show {{name}} as before",
     muted: "Muted",
     mutedByTeacher: "The teacher muted you",
     replaced: "Your streaming program sends now, so this page has stopped.",

@@ -51,6 +51,7 @@ export class ClassMedia {
   private pathTimer = 0;
   /** What the server knows of our microphone. */
   private toldMuted = false;
+  private pinned: string | null = null;
   private sizesTimer = 0;
   private readonly meter: Meter;
   private readonly meterTimer = window.setInterval(() => void this.measure(), METER_MS);
@@ -90,6 +91,13 @@ export class ClassMedia {
     this.tellSizes();
   }
 
+  /** The picture of this section matters most to the person. */
+  pin(mid: string | null): void {
+    if (mid === this.pinned) return;
+    this.pinned = mid;
+    this.tellSizes();
+  }
+
   private readonly tellSizes = (): void => {
     window.clearTimeout(this.sizesTimer);
     this.sizesTimer = window.setTimeout(() => {
@@ -98,7 +106,7 @@ export class ClassMedia {
       if (document.hidden || capped || choice.plan === "sound")
         for (const mid of this.subscriber.tracks.keys()) sizes[mid] = 0;
       void this.socket()
-        ?.ask("media.view", { sizes, limit: LIMITS[choice.plan] })
+        ?.ask("media.view", { sizes, limit: LIMITS[choice.plan], pinned: this.pinned })
         .catch(() => undefined);
     }, SIZES_SETTLE_MS);
   };

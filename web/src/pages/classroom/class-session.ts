@@ -43,7 +43,15 @@ export interface ClassState extends MediaState {
   quality: Readonly<Record<string, Quality>>;
   /** Who speaks, the loudest voice first. */
   speaking: readonly string[];
+  /** Whose picture the person wants large. */
+  pinned: Pinned | null;
   notice: Notice | null;
+}
+
+export type Pinned = Pick<Slot, "participant" | "source">;
+
+export function isPinned(pinned: Pinned | null, { participant, source }: Pinned): boolean {
+  return pinned?.participant === participant && pinned.source === source;
 }
 
 export type Notice = MediaNotice | "chatFast";
@@ -59,6 +67,7 @@ const nobody = (): ClassState => ({
   slots: [],
   quality: {},
   speaking: [],
+  pinned: null,
   notice: null,
   ...noMedia(),
 });
@@ -286,6 +295,7 @@ export class ClassSession {
     });
     current<{ slots: Slot[] }>("media.slots", ({ slots }) => {
       this.set({ slots });
+      this.tellPinned();
     });
     current<{ source: Source }>("media.muted", ({ source }) => {
       this.media.mutedByTeacher(source);
@@ -340,6 +350,7 @@ export class ClassSession {
       slots: welcome.slots,
       notice: null,
     });
+    this.tellPinned();
     await resumed;
   }
 
@@ -374,6 +385,17 @@ export class ClassSession {
   /** A picture of the stage is shown this high, or no more. */
   show(mid: string, height: number | null): void {
     this.media.show(mid, height);
+  }
+
+  /** Show a picture large, wherever it stands, or the one that usually is. */
+  pin(pinned: Pinned | null): void {
+    this.set({ pinned });
+    this.tellPinned();
+  }
+
+  private tellPinned(): void {
+    const { pinned, slots } = this.state;
+    this.media.pin(slots.find((slot) => isPinned(pinned, slot))?.mid ?? null);
   }
 
   // Deeds in the class

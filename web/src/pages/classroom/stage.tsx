@@ -1,9 +1,15 @@
-import { Button, Stack, Text } from "@mantine/core";
-import { IconAntennaBarsOff, IconBroadcast, IconVolume } from "@tabler/icons-react";
+import { ActionIcon, Button, Stack, Text, Tooltip } from "@mantine/core";
+import {
+  IconAntennaBarsOff,
+  IconBroadcast,
+  IconPin,
+  IconPinnedOff,
+  IconVolume,
+} from "@tabler/icons-react";
 import { useEffect, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import type { Slot } from "../../signaling/messages";
-import type { ClassSession, ClassState } from "./class-session";
+import { isPinned, type ClassSession, type ClassState, type Pinned } from "./class-session";
 import classes from "./classroom.module.css";
 
 interface Picture {
@@ -16,15 +22,19 @@ interface Picture {
   whole: boolean;
   mine: boolean;
   speaking: boolean;
+  /** Who it is of; null for a picture that cannot be pinned. */
+  of: Pinned | null;
+  pinned: boolean;
   /** The link does not carry it. */
   missing: "bandwidth" | "codec" | "limit" | null;
 }
 
-/** What is to be seen: the screen or the teacher large, everybody else on the stage beside. */
+/** What is to be seen: what is pinned, the screen or the teacher large, everybody else on the stage beside. */
 export function Stage({ room, state }: { room: ClassSession; state: ClassState }) {
   const { t } = useTranslation();
   const pictures = picturesOf(state, t("room.you"), t("room.screenOf"));
-  const [large, ...small] = pictures;
+  const large = pictures.find((one) => one.pinned) ?? pictures[0];
+  const small = pictures.filter((one) => one !== large);
   if (!large)
     return (
       <Stack align="center" justify="center" h="100%" gap="xs" c="pine.1">
@@ -70,6 +80,8 @@ function picturesOf(state: ClassState, you: string, screenOf: string): Picture[]
         whole,
         mine: mine && !whole,
         speaking: !whole && state.speaking.includes(slot.participant),
+        of: slot,
+        pinned: isPinned(state.pinned, slot),
         missing: mine ? null : soundOnly ? "limit" : (state.quality[slot.mid]?.paused ?? null),
       },
     ];
@@ -91,6 +103,8 @@ function waiting(state: ClassState, you: string): Picture[] {
       whole: false,
       mine: true,
       speaking: false,
+      of: null,
+      pinned: false,
       missing: null,
     },
   ];
@@ -124,7 +138,7 @@ interface PictureProps {
 function PictureView({ room, picture, large = false }: PictureProps) {
   const { t } = useTranslation();
   const video = useRef<HTMLVideoElement>(null);
-  const { mid } = picture;
+  const { mid, of } = picture;
   useEffect(() => {
     const element = video.current;
     if (!element || mid === null) return;
@@ -160,6 +174,23 @@ function PictureView({ room, picture, large = false }: PictureProps) {
         </div>
       )}
       <figcaption dir="auto">{picture.label}</figcaption>
+      {of && (picture.pinned || !large) && (
+        <Tooltip label={t(picture.pinned ? "room.unpin" : "room.pin")}>
+          <ActionIcon
+            className={classes.pin ?? ""}
+            variant="filled"
+            color="dark"
+            size="lg"
+            aria-label={t(picture.pinned ? "room.unpinOf" : "room.pinOf", { name: picture.label })}
+            aria-pressed={picture.pinned}
+            onClick={() => {
+              room.pin(picture.pinned ? null : of);
+            }}
+          >
+            {picture.pinned ? <IconPinnedOff size={18} /> : <IconPin size={18} />}
+          </ActionIcon>
+        </Tooltip>
+      )}
     </figure>
   );
 }
