@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 # What a quality takes before anything of it was measured, bits per second.
-NOMINAL = {"camera": (120_000, 400_000, 1_200_000), "screen": (300_000, 1_500_000), "microphone": (40_000,)}
+NOMINAL = {"camera": (120_000, 400_000, 1_200_000), "screen": (100_000, 1_500_000), "microphone": (40_000,)}
 _HELD = 0.85  # of its rate is what a quality costs that is sent already
 
 

@@ -66,6 +66,7 @@ class Bandwidth:
         self.loss = 0.0
         self.remb = 0.0
         self.sent = 0.0
+        self._is_held = False
         self._probe: _Probe | None = None
         self._probe_failed_at = float("-inf")
         self._patience = _PATIENCE
@@ -119,9 +120,11 @@ class Bandwidth:
         """Say whether a picture is tried after a rest: one sign is enough then, the sound suffers with it."""
         return 0 <= now - self._rested_until < _TRIAL
 
-    def on_sent(self, rate: float) -> None:
-        """Note what is sent to the viewer, a probe's part apart."""
-        self.sent = rate
+    def on_sent(self, rate: float, *, is_held: bool = False) -> None:
+        """Note what is sent to the viewer, a probe's part apart; `is_held` when it is kept to the budget, and
+        that it fits says nothing of more.
+        """
+        self.sent, self._is_held = rate, is_held
 
     def on_remb(self, remb: float, now: float) -> None:
         probed = self._probe.rate_at(now) if self._probe is not None else 0.0
@@ -187,7 +190,7 @@ class Bandwidth:
 
     def _grow(self, now: float) -> None:
         """What is carried without suffering is carried, and a little more may be."""
-        used = self.sent > _WELL_USED * self.budget and self.loss <= _LOSS_FINE
+        used = self.sent > _WELL_USED * self.budget and self.loss <= _LOSS_FINE and not self._is_held
         calm = now - self._suffered_at > _PATIENCE and now - self._grown_at >= 1.0
         if used and calm and not self.on_trial(now):
             self._grown_at = now

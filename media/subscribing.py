@@ -7,7 +7,7 @@ from typing import Any
 
 from media import rtcp
 from media.allocation import Allocation, Demand, allocate
-from media.bandwidth import Bandwidth
+from media.bandwidth import MOST, Bandwidth
 from media.downlink import Downlink
 from media.formats import H264, OPUS, VP8
 from media.programme import PINNED, Picture, Programme
@@ -18,6 +18,7 @@ from media.sdp import Description, write
 from media.slot import Place, Slot
 from media.srtp import Target
 from media.transport import Transport, Wiring
+from media.trickle import Trickle
 from media.view import View
 
 FEEDBACK = ("nack", "nack pli", "ccm fir")
@@ -32,6 +33,8 @@ _PATIENCE, _LONG_PATIENCE = (
 _WITH_OLDER = 2.0  # times the sound a link must carry, for older frames to be sent with it
 _AMPLE = 1.1
 _ENOUGH = 0.8  # of the height it is shown at
+_LEAST_OF_SLIDES = 35_000  # bits per second, at which a slide comes over seconds ...
+_AMPLE_FOR_SLIDES = 250_000  # ... and above which it need not be held back
 _YOUNG = 5  # seconds for which clocks are told each second, and then every other
 
 
@@ -57,7 +60,11 @@ class SubscribeTransport(Transport):
         self._pinned: str | None = None  # the mid of the place they look at
         self._tried_since: float | None = None  # that more is sent than the link is believed to carry
         self._slots = slots
-        self._views = {slot.place.ssrc: View(slot, self) for slot in slots}
+        self._slides = Trickle(self)
+        self._views = {
+            slot.place.ssrc: View(slot, self._slides if slot.place.source == "screen" else self)
+            for slot in slots
+        }
         self._viewer = viewer
         self._takes_red = self._takes_h264 = False
         self._is_lossy = False
@@ -115,6 +122,7 @@ class SubscribeTransport(Transport):
     def close(self) -> None:
         for view in self._views.values():
             view.stop()
+        self._slides.close()
         self._wiring.probes.forget(self)
         super().close()
 
@@ -139,7 +147,7 @@ class SubscribeTransport(Transport):
         link, sound = self.bandwidth, self._programme.sound
         found = self._allocate(theirs, now)
         self._sees = found.rate > 0
-        link.on_sent(sound + sum(one.rate(found.qualities[one.slot.place.mid]) for one in theirs))
+        link.on_sent(sound + self._pace(theirs, found), is_held=self._slides.is_on)
         probes = self._wiring.probes
         step = found.step + sound if found.step is not None else None
         link.tick(now, step, lambda: probes.may_begin(self, now))
@@ -164,6 +172,32 @@ class SubscribeTransport(Transport):
         best = all(found.qualities[one.slot.place.mid] == len(one.rates) - 1 for one in theirs)
         self._settled = self._programme.shape if best else None
 
+    def _pace(self, pictures: Sequence[Picture], found: Allocation) -> float:
+        """Let slides out as a thin link takes them; return what all pictures take, in bits per second."""
+        if self._slides.is_late:
+            self._begin_slides_anew()
+        rates = {one.slot.place: one.rate(found.qualities[one.slot.place.mid]) for one in pictures}
+        rate = sum(rates.values())
+        screen = next((one for one in pictures if one.slot.place.source == "screen"), None)
+        pace = 0.0
+        if screen is not None and found.qualities[screen.slot.place.mid] == 0:
+            others = rate - rates[screen.slot.place]
+            left = self._budget() - others
+            pace = max(_LEAST_OF_SLIDES, left) if left < _AMPLE_FOR_SLIDES else 0.0
+            rate = others + (min(rates[screen.slot.place], pace) if pace else rates[screen.slot.place])
+        if self._slides.let(pace):
+            for view in self._views.values():
+                if view.watcher is self._slides and view.strand is not None:
+                    view.strand.regroup()
+        return rate
+
+    def _begin_slides_anew(self) -> None:
+        """More has come than the link took: what waits is of long ago, and a keyframe is better."""
+        first, whole = self._slides.cut()
+        for view in self._views.values():
+            if view.watcher is self._slides:
+                view.break_off(first, whole=whole)
+
     def _may_watch(self, slot: Slot) -> bool:
         """Say whether a place is offered on this connection, and is not their own."""
         return slot.place.ssrc in self._views and slot.holder != self._viewer
@@ -182,7 +216,7 @@ class SubscribeTransport(Transport):
     def _allocate(self, pictures: Sequence[Picture], now: float) -> Allocation:
         """Divide what the link carries, the sound taken off; a limit of their own is theirs to keep."""
         link, limit = self.bandwidth, self._limit
-        budget = min(link.budget, limit or link.budget) - self._programme.sound
+        budget = self._budget()
         demands = [self._demand(picture) for picture in pictures]
         tries = not link.rests(now) and (limit is None or link.budget < limit)
         found = allocate(budget, demands, tries=tries)
@@ -199,6 +233,10 @@ class SubscribeTransport(Transport):
         if above or link.rests(now):
             found = replace(found, step=None)  # there is nothing to be found out, or nothing to probe with
         return found
+
+    def _budget(self) -> float:
+        """Return what there is for pictures, in bits per second."""
+        return min(self.bandwidth.budget, self._limit or MOST) - self._programme.sound
 
     def _is_settled(self) -> bool:
         ample = self._limit is None and self.bandwidth.budget > _AMPLE * self._programme.best
@@ -223,7 +261,10 @@ class SubscribeTransport(Transport):
         place = picture.slot.place
         held = self._views[place.ssrc].quality
         rank = PINNED if place.mid == self._pinned else picture.rank
-        return Demand(place.mid, rank, picture.rates, self._most(picture), held)
+        rates = list(picture.rates)
+        if place.source == "screen" and rates[0] is not None and len(rates) > 1:
+            rates[0] = min(rates[0], _LEAST_OF_SLIDES)  # they may come late
+        return Demand(place.mid, rank, rates, self._most(picture), held)
 
     def _most(self, picture: Picture) -> int:
         """Return the best quality worth sending for the size it is shown at; -1 when it is not shown."""
@@ -274,7 +315,8 @@ class SubscribeTransport(Transport):
             self._resend(report)
         elif isinstance(report, rtcp.KeyframeRequest):
             view = self._views.get(report.media_ssrc)
-            if view is not None and view.strand is not None and view.strand.layer is not None:
+            comes = view is not None and view.watcher is self._slides and self._slides.holds
+            if view is not None and view.strand is not None and view.strand.layer is not None and not comes:
                 self._keyframes += 1
                 if self._keyframes <= _KEYFRAMES_PER_SECOND * len(self._slots):
                     view.strand.layer.request_keyframe()

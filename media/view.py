@@ -5,6 +5,7 @@ import time
 from media import rtcp, vp8
 from media.draft import NONE, Entry, Shift
 from media.formats import VP8
+from media.rtp import HEADER, HEADER_SIZE, SEND_TIME_SIZE
 from media.slot import Slot
 from media.stamps import STEP
 from media.strand import Numbers, Strand, Watcher
@@ -90,6 +91,21 @@ class View:
             self.slot.strands[self.wanted].waiting.pop(self, None)
             self.wanted = None
         self._pause()
+
+    def break_off(self, packet: bytes, *, whole: bool) -> None:
+        """Be sent nothing more; nor was this packet sent, which followed on a `whole` frame or not, nor any
+        after it: their numbers are given to others, or they would be missed.
+        """
+        self.stop()
+        _, _, sequence, timestamp, _ = HEADER.unpack_from(packet)
+        picture, tl0 = vp8.numbers(packet[HEADER_SIZE + SEND_TIME_SIZE :])
+        self._last = Numbers(
+            (sequence - 1) & 0xFFFF,
+            (timestamp - STEP) & 0xFFFFFFFF,
+            (picture - 1) & 0x7FFF,
+            (tl0 - 1) & 0xFF,
+            whole,
+        )
 
     def _pause(self) -> None:
         if self.strand is not None:

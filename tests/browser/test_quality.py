@@ -96,14 +96,17 @@ async def _enter(page: Page, school: School, session: str, button: str) -> None:
     await page.get_by_role("button", name=button).click()
 
 
-async def _taught(school: School, open_page: OpenPage) -> tuple[str, Page]:
-    """A class whose teacher is seen, and the page of a student who has not joined yet."""
+async def _taught(school: School, open_page: OpenPage, *, slides: bool = False) -> tuple[str, Page]:
+    """A class whose teacher is seen, with slides or without; and the page of a student who has not joined."""
     teacher, student = await school.register("instructor"), await school.register()
     course = await school.course(teacher)
     await school.enroll([student], course)
     session = await school.session(teacher, course)
     at_desk = await open_page(teacher.email)
     await _enter(at_desk, school, session, "Enter the class")
+    if slides:
+        await expect(at_desk.get_by_role("button", name="End for all")).to_be_visible()
+        await at_desk.evaluate(_SLIDES)
     return session, await open_page(student.email)
 
 
@@ -221,6 +224,87 @@ async def test_a_link_that_carries_sound_only_carries_it_whole(school: School, o
         assert "too weak" in await page.inner_text("main")
         relay.down.rate = None
         await _until(page, 2, 60)
+
+
+# A screen that shows another page of text every ten seconds.
+_SLIDES = """() => {
+  navigator.mediaDevices.getDisplayMedia = async () => {
+    const canvas = document.createElement('canvas');
+    [canvas.width, canvas.height] = [1280, 720];
+    const pen = canvas.getContext('2d');
+    let page = 0;
+    const turn = () => {
+      page += 1;
+      pen.fillStyle = '#fff';
+      pen.fillRect(0, 0, 1280, 720);
+      pen.fillStyle = '#123';
+      pen.font = '22px sans-serif';
+      for (let line = 0; line < 16; line++)
+        pen.fillText(`Page ${page}: ${Math.random()} ${Math.random()} ${Math.random()}`, 80, 100 + line * 34);
+    };
+    turn();
+    setInterval(turn, 10000);
+    const stream = canvas.captureStream(0);
+    setInterval(() => { pen.fillRect(0, 0, 1, 1); stream.getVideoTracks()[0].requestFrame(); }, 100);
+    return stream;
+  };
+  return window.liveserverClass.toggle('screen');
+}"""
+_SCREEN = """async () => {
+  const seen = {};
+  ((await window.liveserverClass.stats()) ?? new Map()).forEach((one) => {
+    if (one.type === 'inbound-rtp' && one.mid === '0') seen.decoded = one.framesDecoded;
+  });
+  const { quality } = window.liveserverClass.snapshot();
+  return { ...seen, screen: quality['0'], camera: quality['1'] };
+}"""
+
+
+async def _screen(page: Page, seconds: float, **wanted: Any) -> Any:
+    """Wait until screen or camera are sent in a quality, or not for a reason."""
+    seen: Any = None
+    for _ in range(int(seconds / 0.25)):
+        seen = await page.evaluate(_SCREEN)
+        found = {one: seen.get(one) or {} for one in wanted}
+        if all(wanted[one] in {found[one].get("quality"), found[one].get("paused")} for one in wanted):
+            return seen
+        await asyncio.sleep(0.25)
+    raise AssertionError(f"not {wanted}: {seen}")
+
+
+async def test_over_100_kbit_slides_come_late_beside_sound_that_is_whole(
+    school: School, open_page: OpenPage
+) -> None:
+    session, page = await _taught(school, open_page, slides=True)
+    await page.set_viewport_size({"width": 1900, "height": 1000})
+    async with relayed(page, school.product) as relay:
+        await _enter(page, school, session, "Join the class")
+        await _screen(page, 30, screen=1)
+        relay.down.rate = 100_000
+        await _screen(page, 20, screen=0, camera="bandwidth")
+        await asyncio.sleep(6)
+        before, heard = await page.evaluate(_SCREEN), await page.evaluate(_SOUND)
+        await asyncio.sleep(30)
+        after, now = await page.evaluate(_SCREEN), await page.evaluate(_SOUND)
+        made_up = (now["made_up"] - heard["made_up"]) / (now["all"] - heard["all"])
+        print(
+            f"{after['decoded'] - before['decoded']} pictures of slides, {made_up:.3f} of the sound concealed"
+        )
+        assert after["decoded"] >= before["decoded"] + 5
+        assert made_up < 0.06
+        relay.down.rate = None
+        await _screen(page, 60, screen=1)
+
+
+async def test_who_saves_data_gets_slides_and_sound(school: School, open_page: OpenPage) -> None:
+    session, page = await _taught(school, open_page, slides=True)
+    await page.evaluate("localStorage.setItem('liveserver.data', JSON.stringify({ plan: 'least', cap: 0 }))")
+    await _enter(page, school, session, "Join the class")
+    await _screen(page, 30, screen=0, camera="limit")
+    before = await page.evaluate(_SCREEN)
+    await asyncio.sleep(12)
+    assert (await page.evaluate(_SCREEN))["decoded"] >= before.get("decoded", 0) + 10
+    await _screen(page, 1, screen=0, camera="limit")
 
 
 # How far the picture is ahead of the sound, in ms of the sender's clock; null until both clocks are known.

@@ -9,7 +9,7 @@ const ENCODINGS: Record<Source, RTCRtpEncodingParameters[]> = {
     { rid: "f", scaleResolutionDownBy: 1, maxBitrate: 1_300_000 },
   ],
   screen: [
-    { rid: "q", scaleResolutionDownBy: 2, maxBitrate: 350_000, maxFramerate: 5 },
+    { rid: "q", scaleResolutionDownBy: 2, maxBitrate: 100_000, maxFramerate: 5 },
     { rid: "f", scaleResolutionDownBy: 1, maxBitrate: 2_200_000 },
   ],
   microphone: [{ maxBitrate: 40_000 }],
