@@ -41,10 +41,13 @@ class Numbers:
 
 
 class Watcher(Protocol):
-    """A viewer's connection."""
+    """A viewer's connection. `unsent` is the first packet that it holds back, None when all have left."""
 
+    @property
+    def unsent(self) -> bytes | None: ...
     def target(self) -> Target | None: ...
     def send_rtp(self, packet: bytes) -> None: ...
+    def cut(self) -> bool: ...
 
 
 class Viewing(Protocol):
@@ -58,6 +61,7 @@ class Viewing(Protocol):
 
     @property
     def watcher(self) -> Watcher: ...
+    def begin_anew(self) -> None: ...
     def enter(self, strand: "Strand", entry: Entry) -> None: ...
 
 
@@ -123,6 +127,8 @@ class Strand:
         if layer is not None:
             self._format = layer.payload_format
         self._resync = True
+        for view in [one for one in self._members if one.watcher.unsent is not None]:
+            view.begin_anew()
 
     def resync(self) -> None:
         """The next packet continues the numbers after a pause, whatever its own are."""

@@ -174,8 +174,9 @@ class SubscribeTransport(Transport):
 
     def _pace(self, pictures: Sequence[Picture], found: Allocation) -> float:
         """Let slides out as a thin link takes them; return what all pictures take, in bits per second."""
-        if self._slides.is_late:
-            self._begin_slides_anew()
+        slides = next((one for one in self._views.values() if one.watcher is self._slides), None)
+        if slides is not None and self._slides.is_late:  # what waits is of long ago: a keyframe is better
+            slides.begin_anew()
         rates = {one.slot.place: one.rate(found.qualities[one.slot.place.mid]) for one in pictures}
         rate = sum(rates.values())
         screen = next((one for one in pictures if one.slot.place.source == "screen"), None)
@@ -185,18 +186,9 @@ class SubscribeTransport(Transport):
             left = self._budget() - others
             pace = max(_LEAST_OF_SLIDES, left) if left < _AMPLE_FOR_SLIDES else 0.0
             rate = others + (min(rates[screen.slot.place], pace) if pace else rates[screen.slot.place])
-        if self._slides.let(pace):
-            for view in self._views.values():
-                if view.watcher is self._slides and view.strand is not None:
-                    view.strand.regroup()
+        if self._slides.let(pace) and slides is not None and slides.strand is not None:
+            slides.strand.regroup()
         return rate
-
-    def _begin_slides_anew(self) -> None:
-        """More has come than the link took: what waits is of long ago, and a keyframe is better."""
-        first, whole = self._slides.cut()
-        for view in self._views.values():
-            if view.watcher is self._slides:
-                view.break_off(first, whole=whole)
 
     def _may_watch(self, slot: Slot) -> bool:
         """Say whether a place is offered on this connection, and is not their own."""
@@ -315,7 +307,7 @@ class SubscribeTransport(Transport):
             self._resend(report)
         elif isinstance(report, rtcp.KeyframeRequest):
             view = self._views.get(report.media_ssrc)
-            comes = view is not None and view.watcher is self._slides and self._slides.holds
+            comes = view is not None and view.watcher is self._slides and self._slides.unsent is not None
             if view is not None and view.strand is not None and view.strand.layer is not None and not comes:
                 self._keyframes += 1
                 if self._keyframes <= _KEYFRAMES_PER_SECOND * len(self._slots):

@@ -201,6 +201,15 @@ class Transport:
         elif isinstance(path, tuple):
             self._wiring.mux.sender.single(data, path, self._srtp_out if media else None)
 
+    @property
+    def unsent(self) -> bytes | None:
+        """Return the first packet that is held back: none ever is."""
+        return None
+
+    def cut(self) -> bool:
+        """Nothing is held back."""
+        return True
+
     def send_rtcp(self, packet: bytes) -> None:
         if self._srtp_out is not None:
             data = self._wiring.protector.rtcp(self._srtp_out, packet)

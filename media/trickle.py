@@ -34,9 +34,8 @@ class Trickle:
         return self._rate > 0
 
     @property
-    def holds(self) -> bool:
-        """Say whether something waits."""
-        return bool(self._waiting)
+    def unsent(self) -> bytes | None:
+        return self._waiting[0] if self._waiting else None
 
     def let(self, rate: float) -> bool:
         """Let so many bits a second out from now on, or with 0 all; say whether `target` is another now."""
@@ -51,15 +50,11 @@ class Trickle:
         """Say whether more comes than is let out."""
         return self._bits > _LONGEST * self._rate > 0
 
-    def cut(self) -> tuple[bytes, bool]:
-        """Send nothing of what waits, which is something. Not to be called by who gives packets.
-
-        Returns the first of it, and whether what was sent before that ended a frame.
-        """
-        first = self._waiting[0]
+    def cut(self) -> bool:
+        """Send nothing of what waits; say whether what was sent before that ended a frame."""
         self._waiting.clear()
         self._bits = 0
-        return first, self._ends_frame
+        return self._ends_frame
 
     def close(self) -> None:
         self._waiting.clear()

@@ -92,11 +92,18 @@ class View:
             self.wanted = None
         self._pause()
 
-    def break_off(self, packet: bytes, *, whole: bool) -> None:
-        """Be sent nothing more; nor was this packet sent, which followed on a `whole` frame or not, nor any
-        after it: their numbers are given to others, or they would be missed.
-        """
+    def begin_anew(self) -> None:
+        """Go on with the next keyframe, and be sent nothing of what is held back."""
+        wanted = self.wanted
         self.stop()
+        self.watch(wanted)
+
+    def _cut(self) -> None:
+        """Nothing of what is held back was sent: its numbers are given to others, or it would be missed."""
+        packet = self.watcher.unsent
+        if packet is None:
+            return
+        whole = self.watcher.cut()
         _, _, sequence, timestamp, _ = HEADER.unpack_from(packet)
         picture, tl0 = vp8.numbers(packet[HEADER_SIZE + SEND_TIME_SIZE :])
         self._last = Numbers(
@@ -112,6 +119,7 @@ class View:
             self._last = self.strand.numbers(self.shift)
             self.strand.remove(self)
             self.strand = self.quality = None
+        self._cut()
 
     def enter(self, strand: Strand, entry: Entry) -> None:
         """Come over to a strand whose keyframe begins with this packet; its numbers follow the last ones."""
@@ -151,14 +159,18 @@ class View:
 
     def again(self, sequence: int) -> bytes | None:
         """Return a packet sent before, or None when it is too old."""
-        if self.strand is None or not self.is_of_now(sequence):
+        last = self.last
+        if self.strand is None or last is None or not self.is_of_now(sequence):
             return None
-        return self.strand.again(sequence, self.shift)
+        return self.strand.again(sequence, self.shift) if (last - sequence) & 0xFFFF < 0x8000 else None
 
     @property
     def last(self) -> int | None:
-        """Return the number of the last packet, None when nothing is watched."""
-        return self.strand.last(self.shift) if self.strand is not None else None
+        """Return the number of the last packet that has left, None when nothing is watched."""
+        if self.strand is None:
+            return None
+        unsent = self.watcher.unsent
+        return self.strand.last(self.shift) if unsent is None else (_number(unsent) - 1) & 0xFFFF
 
     def recent(self, back: int) -> bytes | None:
         """Return a packet this viewer was sent lately, `back` steps before the last."""
@@ -173,3 +185,7 @@ class View:
         ntp, stamp = clock
         stamp = (stamp + self.shift.timestamp) & 0xFFFFFFFF
         return rtcp.sender_report(self.slot.place.ssrc, ntp, stamp, strand.packets, strand.octets)
+
+
+def _number(packet: bytes) -> int:
+    return packet[2] << 8 | packet[3]

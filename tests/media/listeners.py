@@ -5,7 +5,18 @@ from typing import Any
 from media.draft import NONE
 
 
-class Listener:
+class Direct:
+    """A connection that holds nothing back."""
+
+    @property
+    def unsent(self) -> bytes | None:
+        return None
+
+    def cut(self) -> bool:
+        return True
+
+
+class Listener(Direct):
     """A view and its connection in one."""
 
     shift = NONE
@@ -23,3 +34,4 @@ class Listener:
 
     def send_rtp(self, packet: bytes) -> None: ...
     def enter(self, strand: object, entry: object) -> None: ...
+    def begin_anew(self) -> None: ...

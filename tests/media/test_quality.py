@@ -23,7 +23,9 @@ from media.sdp import SdpError, parse
 from media.slot import Slot, stage
 from media.speakers import Speakers
 from media.strand import Strand
+from media.trickle import Trickle
 from media.view import View
+from tests.media.listeners import Direct
 from tests.media.teacher import camera
 
 # Allocation
@@ -304,7 +306,7 @@ def test_a_count_that_leaps_about_is_told_of_in_a_few_reports_and_then_forgotten
 # Numbers
 
 
-class _Watcher:
+class _Watcher(Direct):
     """A viewer whose packets come back as (sequence, timestamp, picture, first of a keyframe)."""
 
     def __init__(self) -> None:
@@ -391,6 +393,51 @@ async def test_another_quality_begins_with_a_keyframe_and_the_old_one_goes_on_un
     assert watcher.got[-1][3]
     sources[1].send()
     assert len(watcher.got) == 12
+
+
+async def test_what_was_held_back_for_too_long_leaves_no_gap_and_is_not_sent_by_another_way() -> None:
+    slot, sources = _camera()
+    watcher = _Watcher()
+    slides = Trickle(watcher)
+    view = View(slot, slides)
+    view.watch(0)
+    for _ in range(5):
+        sources[0].send()
+    slides.let(1000.0)
+    slot.strands[0].regroup()
+    for _ in range(10):
+        sources[0].send()
+    left = len(watcher.got)
+    assert 6 <= left < 16
+    assert view.last == watcher.got[-1][0]
+    assert view.again(watcher.got[-1][0]) is not None
+    assert view.again(watcher.got[-1][0] + 1) is None
+    view.begin_anew()
+    assert slides.unsent is None
+    slides.let(0)
+    sources[0].send()
+    assert len(watcher.got) == left
+    sources[0].send(key=True)
+    sources[0].send()
+    assert [one[3] for one in watcher.got[left:]] == [True, False]
+    for n, modulus in ((0, 0x10000), (2, 0x8000)):
+        assert {(b[n] - a[n]) % modulus for a, b in itertools.pairwise(watcher.got)} == {1}
+
+    # Who takes the place is seen from their own first keyframe on, and nothing of who was there.
+    slides.let(1000.0)
+    slot.strands[0].regroup()
+    for _ in range(10):
+        sources[0].send()
+    slot.strands[0].take(None)
+    left = len(watcher.got)
+    assert slides.unsent is None
+    slides.let(0)
+    sources[0].send()
+    assert len(watcher.got) == left
+    sources[0].send(key=True)
+    assert watcher.got[-1][3]
+    assert {(b[0] - a[0]) % 0x10000 for a, b in itertools.pairwise(watcher.got)} == {1}
+    slides.close()
 
 
 def test_a_browser_is_asked_for_keyframes_of_two_qualities_no_faster_than_it_listens() -> None:
@@ -543,7 +590,7 @@ async def test_who_stood_on_a_place_of_sound_hears_it_again_when_others_do() -> 
         _, _, sequence, timestamp, _ = HEADER.unpack_from(packet)
         heard.append((sequence, timestamp))
 
-    watcher: Any = SimpleNamespace(target=lambda: None, send_rtp=hear)
+    watcher: Any = SimpleNamespace(unsent=None, target=lambda: None, send_rtp=hear)
     view = View(slot, watcher)
     (strand,) = slot.strands
     view.watch(0)
@@ -698,7 +745,7 @@ async def test_only_who_loses_packets_is_sent_sound_twice() -> None:
     assert sizes == {True: [(111, 60), (111, 60)], False: [(63, 125), (111, 60)]}
 
 
-class _Listener:
+class _Listener(Direct):
     def __init__(self, got: list[tuple[int, int]]) -> None:
         self._got = got
 

@@ -14,6 +14,7 @@ from media.slot import Slot, stage
 from media.srtp import Target
 from media.strand import Strand
 from media.view import View
+from tests.media.listeners import Direct
 from tests.media.teacher import camera
 from tests.media.viewers import GCM, Some, Viewer, drafts, inside, payloads
 
@@ -146,7 +147,7 @@ async def test_nothing_is_sent_of_nothing(sender: Sender, viewers: list[Viewer])
     assert not sender._unfinished
 
 
-class _Watcher:
+class _Watcher(Direct):
     """A viewer's connection over UDP."""
 
     def __init__(self, viewer: Viewer) -> None:
