@@ -150,6 +150,8 @@ class SubscribeTransport(Transport):
         link.on_sent(sound + self._pace(theirs, found), is_held=self._slides.is_on)
         probes = self._wiring.probes
         step = found.step + sound if found.step is not None else None
+        if step is None and self._slides.is_on and self._limit is None:
+            step = link.sent + _AMPLE_FOR_SLIDES  # for slides to come as they are made
         link.tick(now, step, lambda: probes.may_begin(self, now))
         if link.is_probing:
             self._probe.begin(self._views)
@@ -161,7 +163,9 @@ class SubscribeTransport(Transport):
         carries_more = link.budget > _WITH_OLDER * sound
         for picture in theirs:
             place = picture.slot.place
-            self._views[place.ssrc].watch(found.qualities[place.mid], hurry=hurry)
+            view = self._views[place.ssrc]
+            held = view.watcher is self._slides and self._slides.is_on
+            view.watch(found.qualities[place.mid], hurry=hurry or held)
         for slot in self._programme.voices:
             if self._may_watch(slot):
                 view = self._views[slot.place.ssrc]
@@ -174,20 +178,33 @@ class SubscribeTransport(Transport):
 
     def _pace(self, pictures: Sequence[Picture], found: Allocation) -> float:
         """Let slides out as a thin link takes them; return what all pictures take, in bits per second."""
-        slides = next((one for one in self._views.values() if one.watcher is self._slides), None)
-        if slides is not None and self._slides.is_late:  # what waits is of long ago: a keyframe is better
-            slides.begin_anew()
-        rates = {one.slot.place: one.rate(found.qualities[one.slot.place.mid]) for one in pictures}
+        rates = {one.slot.place.mid: one.rate(found.qualities[one.slot.place.mid]) for one in pictures}
         rate = sum(rates.values())
-        screen = next((one for one in pictures if one.slot.place.source == "screen"), None)
-        pace = 0.0
-        if screen is not None and found.qualities[screen.slot.place.mid] == 0:
-            others = rate - rates[screen.slot.place]
-            left = self._budget() - others
-            pace = max(_LEAST_OF_SLIDES, left) if left < _AMPLE_FOR_SLIDES else 0.0
-            rate = others + (min(rates[screen.slot.place], pace) if pace else rates[screen.slot.place])
-        if self._slides.let(pace) and slides is not None and slides.strand is not None:
-            slides.strand.regroup()
+        slides = next((one for one in self._views.values() if one.watcher is self._slides), None)
+        if slides is None:
+            return rate
+        mid = slides.slot.place.mid
+        quality = found.qualities.get(mid)
+        many = any(one.slot is slides.slot and len(one.rates) > 1 for one in pictures)
+        left = self._budget() - (rate - rates.get(mid, 0.0))
+        # Who sends a screen in one quality has none that a thin link is made for.
+        if quality == 0 and many and left < _AMPLE_FOR_SLIDES:
+            pace = max(_LEAST_OF_SLIDES, left)
+            if self._slides.is_late:  # what waits is of long ago: a keyframe is better
+                slides.begin_anew()
+            was_on = self._slides.is_on
+            self._slides.hold(pace, slides.last)
+            if not was_on and slides.strand is not None:
+                slides.strand.regroup()
+            return rate - max(0.0, rates[mid] - pace)
+        if self._slides.is_on:
+            if self._slides.unsent is not None:
+                slides.begin_anew()  # not all of it at once
+            if quality is None:
+                slides.stop()
+            self._slides.release()
+            if slides.strand is not None:
+                slides.strand.regroup()
         return rate
 
     def _may_watch(self, slot: Slot) -> bool:

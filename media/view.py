@@ -104,13 +104,18 @@ class View:
         if packet is None:
             return
         whole = self.watcher.cut()
-        _, _, sequence, timestamp, _ = HEADER.unpack_from(packet)
-        picture, tl0 = vp8.numbers(packet[HEADER_SIZE + SEND_TIME_SIZE :])
+        _, kind, sequence, timestamp, _ = HEADER.unpack_from(packet)
+        last = self._last
+        picture, tl0 = (last.picture, last.tl0) if last is not None else (0, 0)
+        vp8_type = VP8.payload_type if self.types is None else self.types[VP8.payload_type]
+        if kind & 0x7F == vp8_type:
+            picture, tl0 = vp8.numbers(packet[HEADER_SIZE + SEND_TIME_SIZE :])
+            picture, tl0 = picture - whole, tl0 - whole  # of a frame of which a part was sent, the same
         self._last = Numbers(
             (sequence - 1) & 0xFFFF,
-            (timestamp - STEP) & 0xFFFFFFFF,
-            (picture - 1) & 0x7FFF,
-            (tl0 - 1) & 0xFF,
+            (timestamp - whole * STEP) & 0xFFFFFFFF,
+            picture & 0x7FFF,
+            tl0 & 0xFF,
             whole,
         )
 

@@ -403,7 +403,7 @@ async def test_what_was_held_back_for_too_long_leaves_no_gap_and_is_not_sent_by_
     view.watch(0)
     for _ in range(5):
         sources[0].send()
-    slides.let(1000.0)
+    slides.hold(1000.0, view.last)
     slot.strands[0].regroup()
     for _ in range(10):
         sources[0].send()
@@ -414,7 +414,7 @@ async def test_what_was_held_back_for_too_long_leaves_no_gap_and_is_not_sent_by_
     assert view.again(watcher.got[-1][0] + 1) is None
     view.begin_anew()
     assert slides.unsent is None
-    slides.let(0)
+    slides.release()
     sources[0].send()
     assert len(watcher.got) == left
     sources[0].send(key=True)
@@ -424,14 +424,14 @@ async def test_what_was_held_back_for_too_long_leaves_no_gap_and_is_not_sent_by_
         assert {(b[n] - a[n]) % modulus for a, b in itertools.pairwise(watcher.got)} == {1}
 
     # Who takes the place is seen from their own first keyframe on, and nothing of who was there.
-    slides.let(1000.0)
+    slides.hold(1000.0, view.last)
     slot.strands[0].regroup()
     for _ in range(10):
         sources[0].send()
     slot.strands[0].take(None)
     left = len(watcher.got)
     assert slides.unsent is None
-    slides.let(0)
+    slides.release()
     sources[0].send()
     assert len(watcher.got) == left
     sources[0].send(key=True)

@@ -29,8 +29,8 @@ class _Connection(Direct):
         return [struct.unpack_from("!H", packet, 2)[0] for _, packet in self.sent]
 
 
-def _packet(number: int) -> bytes:
-    head = struct.pack("!BBHLL", 0x90, 96, number, 0, 7) + send_time(1.0)
+def _packet(number: int, *, last: bool = False) -> bytes:
+    head = struct.pack("!BBHLL", 0x90, 0x80 * last | 96, number, 0, 7) + send_time(1.0)
     return head + bytes(_SIZE - len(head))
 
 
@@ -40,7 +40,7 @@ async def test_packets_leave_evenly_in_order_and_say_when() -> None:
     assert slides.target() == to.target()
     slides.send_rtp(_packet(0))
     assert to.numbers == [0], "as it comes"
-    assert slides.let(200_000)
+    slides.hold(200_000, 0)
     assert slides.target() is None
     for n in range(1, 31):
         slides.send_rtp(_packet(n))
@@ -61,36 +61,39 @@ async def test_packets_leave_evenly_in_order_and_say_when() -> None:
     slides.close()
 
 
-async def test_what_waits_leaves_when_the_link_is_wide_again() -> None:
+async def test_what_comes_late_is_in_its_place_or_does_not_wait() -> None:
     to = _Connection()
     slides = Trickle(to)
-    slides.let(40_000)
-    for n in range(20):
+    slides.hold(40_000, 10)
+    for n in (9, 11, 12, 15, 13, 17, 14, 16):
         slides.send_rtp(_packet(n))
-    assert not slides.let(50_000), "held back before and now"
-    assert slides.let(0)
-    slides.send_rtp(_packet(20))
-    assert to.numbers == list(range(21))
-    assert slides.unsent is None
+    assert to.numbers[0] == 9, "others of its time have left"
+    assert slides.unsent == _packet(12)
+    slides.hold(4_000_000, 3)
+    await until(lambda: slides.unsent is None, 5)
+    assert to.numbers == [9, *range(11, 18)], "and not one of them twice"
+    slides.release()
+    slides.send_rtp(_packet(18))
+    assert to.numbers[-1] == 18
     slides.close()
 
 
-async def test_slides_of_long_ago_are_not_sent() -> None:
+async def test_slides_of_long_ago_are_cut_once_a_frame_was_seen() -> None:
     to = _Connection()
     slides = Trickle(to)
-    slides.let(40_000)
+    slides.hold(40_000, None)
     for n in range(60):
-        assert not slides.is_late or n > 50, "ten seconds are fifty packets"
-        slides.send_rtp(_packet(n))
+        slides.send_rtp(_packet(n, last=n == 4))
+        assert not slides.is_late, "what a keyframe needs to come is waited for"
+    slides.hold(400_000, None)
+    await until(lambda: len(to.sent) > 5, 5)
+    slides.hold(4_000, None)
     assert slides.is_late
     assert slides.unsent == _packet(len(to.sent))
-    assert not slides.cut()
-    assert not slides.is_late
-    slides.send_rtp(_packet(99))
-    await until(lambda: slides.unsent is None, 5)
-    assert to.numbers == [*range(len(to.sent) - 1), 99]
-    slides.send_rtp(_packet(100))
-    slides.close()
+    assert not slides.cut(), "it was in the middle of a frame"
+    assert slides.unsent is None
     before = list(to.sent)
+    slides.send_rtp(_packet(99))
+    slides.close()
     await asyncio.sleep(0.3)
     assert to.sent == before

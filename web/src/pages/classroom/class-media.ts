@@ -114,8 +114,20 @@ export class ClassMedia {
   /** The person says how much the class may take of their data. */
   chooseData(choice: DataChoice): void {
     rememberData(choice);
+    const before = this.state.data.capped;
     this.set({ data: { ...this.state.data, choice, capped: this.isCapped(choice) } });
     this.tellSizes();
+    this.keepCap(before);
+  }
+
+  /** From the cap on there is sound only, both ways. */
+  private keepCap(before: boolean): void {
+    if (!this.state.data.capped) return;
+    for (const source of ["camera", "screen"] as const)
+      if (this.state.sending.has(source)) void this.stop(source);
+    if (before) return;
+    this.tellSizes();
+    this.notify("capped");
   }
 
   private isCapped({ cap }: DataChoice): boolean {
@@ -129,12 +141,7 @@ export class ClassMedia {
     const capped = this.isCapped(data.choice);
     const { bytes, hourly } = this.meter;
     this.set({ data: { ...data, bytes, hourly, capped } });
-    if (capped && !data.capped) {
-      this.tellSizes();
-      for (const source of ["camera", "screen"] as const)
-        if (this.state.sending.has(source)) void this.stop(source);
-      this.notify("capped");
-    }
+    this.keepCap(data.capped);
   }
 
   /** The server says which qualities of a source are watched. */
@@ -180,6 +187,10 @@ export class ClassMedia {
     return (await this.subscriber.arrived()) !== before;
   }
 
+  private isLost(): boolean {
+    return this.state.link === "disconnected" || this.state.link === "failed";
+  }
+
   private async restart(socket: ClassroomSocket): Promise<void> {
     await this.subscriber.restart(socket);
     await this.publisher.negotiate(socket, true);
@@ -217,7 +228,8 @@ export class ClassMedia {
       if (code === "media_unavailable")
         window.setTimeout(() => void this.negotiateAnew(), TRY_AGAIN_MS);
       // A lost socket is no fault of the media: the next welcome resumes it.
-      else if (socket.connected && !(error instanceof ConnectionClosed)) this.notify("failed");
+      else if (socket.connected && code !== "offline" && !(error instanceof ConnectionClosed))
+        this.notify("failed");
     }
   }
 
@@ -225,9 +237,13 @@ export class ClassMedia {
   private findNewPath(patience: number): void {
     window.clearTimeout(this.pathTimer);
     this.pathTimer = window.setTimeout(() => {
-      if (this.state.link !== "disconnected" && this.state.link !== "failed") return;
-      void this.negotiating((socket) => this.restart(socket));
-      this.findNewPath(PATH_PATIENCE_MS);
+      if (!this.isLost()) return;
+      // Until the page is in the class again, which restarts what is lost, or this has had its turn.
+      void this.negotiating(async (socket) => {
+        if (this.isLost() && socket === this.socket()) await this.restart(socket);
+      }).then(() => {
+        if (this.isLost()) this.findNewPath(PATH_PATIENCE_MS);
+      });
     }, patience);
   }
 
