@@ -24,6 +24,7 @@ from media.producer import Producer
 from media.slot import Slot, stage
 from media.tcp import TcpPath
 from media.timeline import SenderClock
+from tests.media.listeners import Direct
 
 Target = Callable[[bytes], None]
 
@@ -207,7 +208,7 @@ class _Burst:
                 assert len(laid_out(draft, audience.shift, audience.types)) == draft.size
 
 
-class _Viewer:
+class _Viewer(Direct):
     """Somebody who watches, so that packets are laid out."""
 
     def __init__(self) -> None:
