@@ -160,7 +160,7 @@ async def test_a_slow_link_gets_a_picture_it_carries_and_the_others_keep_theirs(
 
         # Whoever sees it small is sent less, and what nobody watches is not even encoded.
         for page in (slow, fast):
-            await page.set_viewport_size({"width": 360, "height": 400})
+            await page.set_viewport_size({"width": 640, "height": 500})
         for page in (slow, fast):
             await _until(page, 1, 15)
         for _ in range(80):
@@ -416,7 +416,7 @@ async def test_a_picture_in_h264_is_seen_by_who_can_read_it(school: School, open
     await blind.get_by_text("cannot show this picture").wait_for(timeout=10_000)
     assert await blind.evaluate(_CODEC) == []
     # Another quality of it, and back.
-    await late.set_viewport_size({"width": 360, "height": 400})
+    await late.set_viewport_size({"width": 640, "height": 500})
     await _seen_as(late, ["video/H264", 640, 360])
     assert await first.evaluate(_CODEC) == [["video/H264", 1280, 720]]
     # VP8 on the same place: one connection, one stream, another format.

@@ -58,7 +58,7 @@ async def test_students_of_a_full_worker_see_the_class_by_another_and_outlive_it
             assert (await _stats(product))[elsewhere]["participants"] == 2
 
             # A page that shows it small is sent less there as well.
-            await pages[1].set_viewport_size({"width": 360, "height": 400})
+            await pages[1].set_viewport_size({"width": 640, "height": 500})
             await _until(pages[1], 1, 20)
 
             worker = product.media_worker(elsewhere)
