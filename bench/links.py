@@ -1,8 +1,9 @@
 """How a class looks over bad links: a real browser behind a relay that loses and delays, the same each time.
 
-    python -m bench.links [--seconds 60] [loss] [slow] [thin] [wifi] [join]
+    python -m bench.links [--seconds 60] [loss] [teacher] [slow] [thin] [wifi] [join]
 
 loss    5 % lost both ways, 50 ms late, up to 20 ms of jitter: share of frozen time and of concealed sound
+teacher the same, of the teacher's link: what a student sees and hears
 slow    one viewer of twenty is cut to 300 kb/s for a while: how soon it is steady, back, what the others lose
 thin    a link that stays at 300 kb/s: how many of the pictures sent are seen; looking for more may cost few
 wifi    300 kb/s, then a link that holds everything up for 120 ms twice a second: how soon the best is back
@@ -177,6 +178,19 @@ async def loss(seconds: float) -> dict[str, Any]:
     }
 
 
+async def teacher(seconds: float) -> dict[str, Any]:
+    async with held_class(1) as held:
+        page = await held.page(held.students[0])
+        async with relayed(held.desk, held.school.product) as relay:
+            await held.enter(held.desk, "Enter the class")
+            await held.enter(page)
+            await until_height(page, 720, 30)
+            for link in (relay.down, relay.up):
+                link.loss, link.delay, link.jitter = 0.05, 0.05, 0.02
+            await asyncio.sleep(5)
+            return await _looks(held, page, "q", seconds)
+
+
 async def slow(_seconds: float) -> dict[str, Any]:
     async with held_class(20) as held:
         pages = [await held.page(one) for one in held.students[:2]]
@@ -246,7 +260,7 @@ async def _looks(held: Class, page: Page, rid: str, seconds: float) -> dict[str,
         "seen, % of the pictures sent": 100
         * (after["decoded"] - before["decoded"])
         / (sent[rid] - sent_before[rid]),
-        "frozen, s": after["frozen"] - before["frozen"],
+        "frozen, % of the time": 100 * (after["frozen"] - before["frozen"]) / seconds,
         "sound concealed, %": 100 * (after["concealed"] - before["concealed"]) / heard,
         "height, pixels": after["height"],
     }
@@ -306,7 +320,7 @@ async def join(_seconds: float) -> dict[str, Any]:
     }
 
 
-BENCHES = {"loss": loss, "slow": slow, "thin": thin, "wifi": wifi, "join": join}
+BENCHES = {"loss": loss, "teacher": teacher, "slow": slow, "thin": thin, "wifi": wifi, "join": join}
 
 
 def main() -> None:

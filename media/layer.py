@@ -4,14 +4,16 @@ What arrived, what is missing, how much it is, when a keyframe is asked for.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from media import rtcp
+from media.dropout import Dropout
 from media.formats import OPUS, Format
 from media.nack import MissingPackets
 from media.reception import Reception
-from media.red import primary
+from media.red import Gaps, primary
+from media.reordering import Reordering
 from media.timeline import SenderClock, Timeline
 
 _KEYFRAME_INTERVAL = 1.0  # seconds between two requests, however many viewers ask
@@ -19,6 +21,9 @@ _REPORT_INTERVAL = 1.0  # seconds between two of its sender's reports, if it can
 _SECONDS_UNWATCHED = 10.0
 _SECONDS_TO_WAKE = 5.0
 _SILENT = 2.0  # seconds without a packet, after which its sender has no room for it
+
+
+_Packet = tuple[bytes, int, int, int]  # payload, marker, sequence number, timestamp
 
 
 class Sink(Protocol):
@@ -56,6 +61,8 @@ class Layer:
         self.ssrc: int | None = None
         self.paused = False
         self.packets = 0
+        self.pictures = 0  # that are whole, or have lost what came before their end
+        self.left_out = False  # its sender has no room for it, though there is for poorer ones
         self.duplicates = 0
         self.rate = 0.0  # bits per second of payload, smoothed
         self.size: tuple[int, int] | None = None  # of the last keyframe
@@ -66,10 +73,11 @@ class Layer:
         self._on_asked = on_asked
         self._ask_if_heard = ask_if_heard  # for a keyframe, with regard to the other qualities
         self._reception = Reception(payload_format.clock)
-        self._missing = MissingPackets() if self._video else None
+        self._begin_numbers()
         self._keyframe_wanted = False
         self._keyframe_asked_at = float("-inf")
         self._clock = clock
+        self._dropout = Dropout()
         self._report: rtcp.SenderReport | None = None  # the newest
         self._report_at = 0.0
         self._asked_time_at = float("-inf")
@@ -79,6 +87,11 @@ class Layer:
         self.resting = False  # its sender was told that nobody watches it
         self._unwatched_since: float | None = None
         self._waking_until = float("-inf")
+
+    def _begin_numbers(self) -> None:
+        self._missing = MissingPackets() if self._video else None
+        self._order = Reordering[_Packet](self._missing) if self._missing is not None else None
+        self._gaps = Gaps()  # of sound
 
     # What comes in
 
@@ -116,11 +129,35 @@ class Layer:
             if self.payload_format.is_keyframe(payload):
                 self._keyframe_wanted = False
                 self.size = self.payload_format.frame_size(payload) or self.size
+        else:
+            lost = self._gaps.before(sequence)
+            if lost is None:
+                self.duplicates += 1
+                return
+            if lost and red and not self.paused:
+                self._fill(sequence, timestamp, payload, lost)
         self.packets += 1
+        self.pictures += marker > 0
         self._octets += len(primary(payload)) if red else len(payload)  # what it takes at the least
         self._heard_at = now
-        if payload and not self.paused:
-            self.sink.forward(payload, marker, sequence, timestamp, red=red)
+        if not payload:
+            return
+        if self._order is None:
+            if not self.paused:
+                self.sink.forward(payload, marker, sequence, timestamp, red=red)
+            return
+        self._forward(self._order.through(sequence, (payload, marker, sequence, timestamp), now))
+
+    def _forward(self, pictures: Sequence[_Packet]) -> None:
+        """Give packets of pictures to everybody who watches."""
+        if not self.paused:
+            for payload, marker, sequence, timestamp in pictures:
+                self.sink.forward(payload, marker, sequence, timestamp, red=False)
+
+    def _fill(self, sequence: int, timestamp: int, payload: bytes, lost: int) -> None:
+        """Forward sound that was lost on the way in: who loses nothing is not sent the older frames."""
+        for number, age, frame in self._gaps.fill(sequence, payload, lost):
+            self.sink.forward(frame, 0, number, (timestamp - age) & 0xFFFFFFFF, red=False)
 
     def on_sender_report(self, report: rtcp.SenderReport, now: float) -> None:
         self._report, self._report_at = report, now
@@ -129,13 +166,13 @@ class Layer:
     def come_on(self, sink: Sink) -> None:
         """Go to other viewers, for whom what is missing so far is not asked for, and wake."""
         self.sink = sink
-        self._missing = MissingPackets() if self._video else None
+        self._begin_numbers()
         self._unwatched_since, self.resting = None, False
 
     def restart(self) -> None:
         """Begin a new stream on the same place: its numbers have nothing to do with the old ones."""
         self._reception = Reception(self.payload_format.clock)
-        self._missing = MissingPackets() if self._video else None
+        self._begin_numbers()
         self.timeline = Timeline(self.payload_format.clock, self._clock)
         self._report = None
         self.sink.resync()
@@ -154,16 +191,32 @@ class Layer:
 
     def arrives(self, now: float) -> bool:
         """Say whether its sender sends it now."""
+        return not self.left_out and self._is_heard(now)
+
+    def _is_heard(self, now: float) -> bool:
         return now - self._heard_at < _SILENT
 
     def can_be_had(self, now: float) -> bool:
         """Say whether its sender sends it now, or would if anybody watched it."""
         return self.resting or self.arrives(now) or now < self._waking_until
 
+    def compare(self, poorer: Sequence[int], now: float) -> bool:
+        """Take how many pictures of each poorer quality came; say whether it is left out, or no longer is."""
+        before = self.left_out
+        if self.resting or now < self._waking_until:
+            self._dropout = Dropout()
+        else:
+            self._dropout.note(self.packets, poorer, now)
+        self.left_out = self._dropout.is_out
+        return before != self.left_out
+
     def note_watched(self, now: float, *, watched: bool) -> bool:
-        """Rest when nobody watches for a while, wake when somebody does; say whether that changes."""
+        """Rest when nobody watches for a while, wake when somebody does; say whether that changes.
+
+        What is left out need not rest: it takes nothing, and comes again by itself.
+        """
         before = self.resting
-        if watched:
+        if watched or self.left_out:
             self._unwatched_since, self.resting = None, False
         else:
             self._unwatched_since = self._unwatched_since or now
@@ -183,7 +236,9 @@ class Layer:
     # What is asked for
 
     def request_keyframe(self) -> None:
-        """Ask for a keyframe, at most once a second for everybody together, until one comes."""
+        """Ask for a keyframe, at most once a second for everybody together, until one comes: of what is sent,
+        or its browser makes one of every quality it does send.
+        """
         if self._video and not self._keyframe_wanted:
             self._keyframe_wanted = True
             self.tick(time.monotonic())
@@ -193,12 +248,13 @@ class Layer:
         if self.ssrc is None:
             return
         self._ask_the_time(now)
-        if self._missing is None:
+        if self._missing is None or self._order is None:
             return
+        self._forward(self._order.due(now))
         if self._missing.given_up:
             self._missing.given_up = False
             self._keyframe_wanted = True
-        due = now - self._keyframe_asked_at >= _KEYFRAME_INTERVAL
+        due = self._is_heard(now) and now - self._keyframe_asked_at >= _KEYFRAME_INTERVAL
         if self._keyframe_wanted and due and self._ask_if_heard(now):
             self._keyframe_asked_at = now
             self._send_rtcp(rtcp.picture_loss(1, self.ssrc))

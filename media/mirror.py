@@ -36,7 +36,8 @@ class Mirror(Room):
 
     def show(self, places: Sequence[Mapping[str, Any]], speaking: list[str]) -> None:
         """Take what stands on the stage, by mid: the participant, which source of the place's it is, its
-        format, how many qualities.
+        format, how many qualities, and which of them are left out (a host that was not updated yet does not
+        say).
         """
         for slot, place in zip(self.places, places, strict=True):
             payload_format = _NAMED.get(place["format"] or "")
@@ -48,6 +49,8 @@ class Mirror(Room):
                 self._takes[slot.place.mid] = place["take"]
                 producer = self._relayed(slot, payload_format, place)
                 slot.take(producer)
+            for layer, left_out in zip(producer.layers, place.get("left_out", ()), strict=False):
+                layer.left_out = left_out
             if producer.paused != place["paused"]:
                 producer.pause(paused=place["paused"])
         self._speaking = speaking

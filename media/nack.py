@@ -8,11 +8,14 @@ _RETRY = 0.040  # the least from one request to the next
 _PATIENCE = 0.400  # the least from the first request to when it is given up
 _ROUND_TRIPS = 3  # that patience is worth at the least
 _LONGEST_ROUND_TRIP = 0.6
+_AWAITED = 0.25  # seconds, the most that those after it wait for it
+_ROUND_TRIPS_AWAITED = 2.5
 _KEPT = 1.0  # how long after that it is still taken, if it comes
 
 
 @dataclass(slots=True)
 class _Gap:
+    since: float
     at: float  # when to ask next, or to forget it
     asked_at: float | None = None  # first
     given_up: bool = False
@@ -47,7 +50,7 @@ class MissingPackets:
             self.given_up = True
         else:
             for step in range(1, ahead):
-                self._missing[(self._highest + step) & 0xFFFF] = _Gap(now + _REORDERED)
+                self._missing[(self._highest + step) & 0xFFFF] = _Gap(now, now + _REORDERED)
         self._highest = sequence
         return True
 
@@ -58,6 +61,20 @@ class MissingPackets:
             known = self._round_trip or took
             self._round_trip = known + (took - known) / (2 if took > known else 4)
         return gap is not None
+
+    def is_awaited_before(self, sequence: int, now: float) -> bool:
+        """Say whether one of those before a packet may come soon enough for it to wait."""
+        if not self._missing:
+            return False
+        awaited = _AWAITED
+        if self._round_trip:
+            awaited = min(awaited, _ROUND_TRIPS_AWAITED * self._round_trip + _RETRY)
+        for missing, gap in self._missing.items():  # in order
+            if (missing - sequence) & 0xFFFF < 0x8000:
+                return False
+            if now - gap.since < awaited:
+                return True
+        return False
 
     def due(self, now: float) -> list[int]:
         """Return what to ask for now, oldest first; what did not come in time for all that is given up."""

@@ -100,6 +100,7 @@ class Pipe:
                     "format": producer.payload_format.name if producer is not None else None,
                     "qualities": len(producer.layers) if producer is not None else 0,
                     "paused": producer is not None and producer.paused,
+                    "left_out": [layer.left_out for layer in producer.layers] if producer is not None else [],
                 }
             )
         self._show(shown, speaking)

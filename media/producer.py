@@ -107,6 +107,12 @@ class Producer:
             for layer in self.layers:
                 layer.tick(now)
 
+    def compare(self, now: float) -> bool:
+        """Compare its qualities with each other: say whether others can be had of it than before."""
+        pictures = [layer.pictures for layer in self.layers]
+        changed = [layer.compare(pictures[:n], now) for n, layer in enumerate(self.layers)]
+        return any(changed)
+
     def measure(self, now: float) -> None:
         for layer in self.layers:
             layer.measure(now)

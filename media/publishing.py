@@ -363,6 +363,11 @@ class PublishTransport(Transport):
                 packet += rtcp.remb(1, cap, ssrcs)
             self.send_rtcp(packet)
 
+    def compare(self, now: float) -> bool:
+        """Say whether other qualities can be had of something than before; call ten times a second or so."""
+        changed = [producer.compare(now) for producer in self.producers.values()]
+        return any(changed)
+
     def tick_fast(self, now: float) -> None:
         for producer in self.producers.values():
             producer.tick(now)

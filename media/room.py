@@ -24,6 +24,7 @@ from media.wings import Wings
 
 SOURCES = ("camera", "microphone", "screen")
 _SECONDS_BETWEEN_LEVELS = 0.3
+_SECONDS_BETWEEN_LOOKS = 0.1  # for a quality that is left out
 _MOST_GRANTED = 30  # students who may send one source: what waits beside the stage costs, too
 _ids = itertools.count(secrets.randbelow(1 << 19) << 20)  # no two workers name two connections alike
 
@@ -54,6 +55,7 @@ class Room:
         self._speakers = Speakers()
         self._speaking: list[str] = []
         self._heard_at = 0.0
+        self._compared_at = 0.0
         self._programme = Programme()
         self._publishing: dict[PublishTransport, None] = {}
         self.empty_since = time.monotonic()
@@ -378,6 +380,10 @@ class Room:
             self._told = slots
             self._aim()
             self._tell("slots", {"slots": slots})
+        self._show()
+
+    def _show(self) -> None:
+        """Tell the other workers what stands on the stage."""
         for pipe in self.pipes.values():
             pipe.show(self._speaking)
 
@@ -444,6 +450,12 @@ class Room:
         """Every 20 ms: ask again for what is missing."""
         for publisher in self._publishing:
             publisher.tick_fast(now)
+        if now - self._compared_at >= _SECONDS_BETWEEN_LOOKS:
+            self._compared_at = now
+            changed = [publisher.compare(now) for publisher in self._publishing]
+            if any(changed):
+                self._aim()
+                self._show()
         self._wings.tick(now)
         if now - self._heard_at >= _SECONDS_BETWEEN_LEVELS:
             self._heard_at = now
@@ -461,5 +473,4 @@ class Room:
         if speaking != self._speaking:
             self._speaking = speaking
             self._tell("speakers", {"speaking": speaking})
-            for pipe in self.pipes.values():
-                pipe.show(speaking)
+            self._show()

@@ -96,18 +96,24 @@ async def _enter(page: Page, school: School, session: str, button: str) -> None:
     await page.get_by_role("button", name=button).click()
 
 
-async def _taught(school: School, open_page: OpenPage, *, slides: bool = False) -> tuple[str, Page]:
-    """A class whose teacher is seen, with slides or without; and the page of a student who has not joined."""
+async def _begun(school: School, open_page: OpenPage) -> tuple[str, Page, Page]:
+    """A class, the page of its teacher, who is seen, and that of a student who has not joined."""
     teacher, student = await school.register("instructor"), await school.register()
     course = await school.course(teacher)
     await school.enroll([student], course)
     session = await school.session(teacher, course)
     at_desk = await open_page(teacher.email)
     await _enter(at_desk, school, session, "Enter the class")
+    return session, at_desk, await open_page(student.email)
+
+
+async def _taught(school: School, open_page: OpenPage, *, slides: bool = False) -> tuple[str, Page]:
+    """A class with slides or without, and the page of a student who has not joined."""
+    session, at_desk, page = await _begun(school, open_page)
     if slides:
         await expect(at_desk.get_by_role("button", name="End for all")).to_be_visible()
         await at_desk.evaluate(_SLIDES)
-    return session, await open_page(student.email)
+    return session, page
 
 
 async def _until(page: Page, quality: int, seconds: float) -> Any:
@@ -356,6 +362,38 @@ async def test_a_picture_stays_smooth_over_a_link_that_loses_packets(
         assert after["frozen"] - before["frozen"] <= 0.02 * 15
         assert after["decoded"] - before["decoded"] > 0.9 * 20 * 15
         assert await _lips(page) < 160, "the sound waits with the picture"
+
+
+# What a browser does when its link becomes thin: the best quality is not sent from now on.
+_LEAVE_OUT = """async (sends) => {
+  const { pc } = window.liveserverClass.media.publisher;
+  for (const sender of pc.getSenders()) {
+    const given = sender.getParameters();
+    const best = given.encodings.find((one) => one.rid === 'f');
+    if (!best) continue;
+    best.active = sends;
+    await sender.setParameters(given);
+  }
+}"""
+
+
+async def test_the_next_quality_is_seen_in_half_a_second_when_the_teachers_link_has_no_room_for_the_best(
+    school: School, open_page: OpenPage
+) -> None:
+    session, at_desk, page = await _begun(school, open_page)
+    await _enter(page, school, session, "Join the class")
+    await _until(page, 2, 30)
+    await asyncio.sleep(3)
+    before = await page.evaluate(_SEEN)
+    await at_desk.evaluate(_LEAVE_OUT, False)
+    await _until(page, 1, 5)
+    await asyncio.sleep(1)
+    after = await page.evaluate(_SEEN)
+    assert after["frozen"] - before["frozen"] < 1
+    await at_desk.evaluate(_LEAVE_OUT, True)
+    await _until(page, 2, 15)
+    again = await page.evaluate(_SEEN)
+    assert again["frozen"] - after["frozen"] < 0.3
 
 
 _RECEIVED = """async () => {

@@ -447,6 +447,7 @@ def test_a_browser_is_asked_for_keyframes_of_two_qualities_no_faster_than_it_lis
     poorest, better, best = producer.layers
     for n, layer in enumerate(producer.layers):
         layer.ssrc = 7000 + n
+        layer.on_rtp(_frame(0), 0x80, 0, 0, time.monotonic())
 
     def asked_by(now: float) -> list[int]:
         producer.tick(now)

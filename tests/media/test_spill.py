@@ -176,9 +176,9 @@ async def test_what_a_strand_numbered_arrives_as_it_was(tmp_path: Path) -> None:
             sent.append((payload, 0x80, 700 + len(sent), 9000, kind == RED))
         assert came == sent
         # From a host that was not updated yet.
-        head = struct.pack("!BBHLL", 0x90, 0x80 | H264.payload_type, 900, 9000, 7)
+        head = struct.pack("!BBHLL", 0x90, 0x80 | H264.payload_type, 701, 9000, 7)
         mirror.take(1, 0, head + send_time(1.0) + b"\x65idr")
-        assert came[-1] == (b"\x65idr", 0x80, 900, 9000, False)
+        assert came[-1] == (b"\x65idr", 0x80, 701, 9000, False)
 
 
 async def test_a_stale_farewell_harms_no_room_of_ones_own(tmp_path: Path) -> None:
