@@ -1,9 +1,10 @@
 """How a class looks over bad links: a real browser behind a relay that loses and delays, the same each time.
 
-    python -m bench.links [--seconds 60] [loss] [teacher] [slow] [thin] [wifi] [join]
+    python -m bench.links [--seconds 60] [loss] [teacher] [uplink] [slow] [thin] [wifi] [join]
 
 loss    5 % lost both ways, 50 ms late, up to 20 ms of jitter: share of frozen time and of concealed sound
 teacher the same, of the teacher's link: what a student sees and hears
+uplink  the teacher's link is cut to 600 kb/s: what a student sees, how long packets wait for that link
 slow    one viewer of twenty is cut to 300 kb/s for a while: how soon it is steady, back, what the others lose
 thin    a link that stays at 300 kb/s: how many of the pictures sent are seen; looking for more may cost few
 wifi    300 kb/s, then a link that holds everything up for 120 ms twice a second: how soon the best is back
@@ -191,6 +192,29 @@ async def teacher(seconds: float) -> dict[str, Any]:
             return await _looks(held, page, "q", seconds)
 
 
+async def uplink(seconds: float) -> dict[str, Any]:
+    async with held_class(1) as held:
+        page = await held.page(held.students[0])
+        async with relayed(held.desk, held.school.product) as relay:
+            await held.enter(held.desk, "Enter the class")
+            await held.enter(page)
+            await until_height(page, 720, 30)
+            relay.up.rate = 600_000
+            await asyncio.sleep(20)
+            dropped, waits = relay.dropped, list[float]()
+            looks = asyncio.create_task(_looks(held, page, "q", seconds))
+            while not looks.done():
+                waits.append(1000 * relay.waits(relay.up))
+                await asyncio.sleep(0.1)
+    waits.sort()
+    return {
+        **looks.result(),
+        "packets wait, ms: median": waits[len(waits) // 2],
+        "and at the worst": waits[-1],
+        "packets the link dropped": relay.dropped - dropped,
+    }
+
+
 async def slow(_seconds: float) -> dict[str, Any]:
     async with held_class(20) as held:
         pages = [await held.page(one) for one in held.students[:2]]
@@ -320,7 +344,7 @@ async def join(_seconds: float) -> dict[str, Any]:
     }
 
 
-BENCHES = {"loss": loss, "teacher": teacher, "slow": slow, "thin": thin, "wifi": wifi, "join": join}
+BENCHES = {one.__name__: one for one in (loss, teacher, uplink, slow, thin, wifi, join)}
 
 
 def main() -> None:

@@ -52,6 +52,10 @@ class Relay:
             self._front.close()
         self.move()
 
+    def waits(self, link: Link) -> float:
+        """Return for how long a packet that comes now waits for its turn."""
+        return max(0.0, self._free_at.get(id(link), 0.0) - asyncio.get_running_loop().time())
+
     def move(self) -> None:
         """Come to the worker from other ports from now on, as a phone does that leaves the Wi-Fi."""
         for opening in self._behind.values():

@@ -24,6 +24,7 @@ from media.rtp import (
 from media.sdp import Codec, Description, Section, rejected, write
 from media.timeline import SenderClock
 from media.transport import Transport, Wiring
+from media.uplink import Uplink
 
 _MOST_SSRCS = 16
 _KINDS = {"camera": "video", "screen": "video", "microphone": "audio"}
@@ -89,6 +90,9 @@ class PublishTransport(Transport):
         self.superseded: set[str] = set()  # sections whose source another connection of the person took over
         self._clock = clock
         self._arrivals = Arrivals()
+        self._uplink = Uplink()
+        self._octets = 0  # in this second
+        self._ticked_at = time.monotonic()
         self._feedback_at = 0.0
         self._version = 0
 
@@ -271,6 +275,7 @@ class PublishTransport(Transport):
         if not self.allowance.media(ssrc, len(data)):
             self._wiring.mux.dropped["peer_limit"] += 1
             return
+        self._octets += len(data)
         unprotector = self._wiring.unprotector
         size = unprotector.rtp(self._srtp_in, data)
         if not size:
@@ -341,7 +346,12 @@ class PublishTransport(Transport):
         if isinstance(report, rtcp.SenderReport):
             layer = self._by_ssrc.get(report.ssrc.to_bytes(4, "big"))
             if layer is not None:
-                layer.on_sender_report(report, time.monotonic())
+                now = time.monotonic()
+                layer.on_sender_report(report, now)
+                self._uplink.on_report(report.ntp, now)
+
+    def on_moved(self) -> None:
+        self._uplink = Uplink()
 
     def on_connected(self) -> None:
         for layer in self._owners:
@@ -353,6 +363,8 @@ class PublishTransport(Transport):
             return
         for producer in self.producers.values():
             producer.measure(now)
+        self._uplink.tick(8 * self._octets / max(0.1, now - self._ticked_at))
+        self._octets, self._ticked_at = 0, now
         blocks = [block for layer in self._owners if (block := layer.reception_block(now)) is not None]
         if blocks:
             packet = rtcp.receiver_report(1, blocks)
@@ -360,7 +372,7 @@ class PublishTransport(Transport):
             ssrcs = [layer.ssrc for p in video for layer in p.layers if layer.ssrc is not None]
             if ssrcs:
                 cap = sum(_BITRATE_CAPS.get(p.source, 1_000_000) for p in video)
-                packet += rtcp.remb(1, cap, ssrcs)
+                packet += rtcp.remb(1, min(cap, round(self._uplink.cap or cap)), ssrcs)
             self.send_rtcp(packet)
 
     def compare(self, now: float) -> bool:

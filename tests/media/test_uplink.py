@@ -23,6 +23,7 @@ from media.reordering import Reordering
 from media.rtcp import KeyframeRequest
 from media.slot import Slot, stage
 from media.timeline import SenderClock
+from media.uplink import Uplink
 from tests.media.peers import CAMERA, bench
 from tests.media.teacher import camera
 
@@ -176,6 +177,69 @@ async def test_who_watches_elsewhere_is_told_what_is_left_out(tmp_path: Any) -> 
             producer = mirror.places[int(CAMERA)].producer
             assert producer is not None
             assert [layer.left_out for layer in producer.layers] == (left_out or [False] * 3)
+
+
+# A queue that stays
+
+
+class _Link:
+    """A browser's link: it sends at most what it is told, and else a little more each second; what does not
+    fit waits. Its clock is not ours.
+    """
+
+    def __init__(self, rate: float, *, delay: float = 0.01) -> None:
+        self.rate, self.delay, self.sends = rate, delay, 400_000.0
+        self.uplink, self.now, self.queue = Uplink(), 1000.0, 0.0
+        self.queues: list[float] = []
+        self.caps: list[float | None] = []
+
+    def run(self, seconds: int, *, held: float = 0.0) -> None:
+        """Every second report is held up for so long."""
+        for _ in range(seconds):
+            self.sends = min(self.sends + 4_000, self.uplink.cap or 3e6)
+            carried = min(self.rate, self.sends + self.queue * self.rate)
+            self.queue = min(0.3, max(0.0, self.queue + (self.sends - self.rate) / self.rate))
+            for late in (held, 0.0):
+                told = round((self.now + 5e8 - self.delay - self.queue - late) * (1 << 32))
+                self.uplink.on_report(told & 0xFFFFFFFF_FFFFFFFF, self.now)
+            self.uplink.tick(carried)
+            self.now += 1
+            self.queues.append(self.queue)
+            self.caps.append(self.uplink.cap)
+
+
+def test_a_queue_that_grows_slowly_is_not_let_stand() -> None:
+    link = _Link(600_000)
+    link.run(300)
+    assert max(link.queues) < 0.3
+    assert sum(one > 0.2 for one in link.queues) < 0.2 * 300
+    assert link.sends > 0.75 * 600_000
+    link.rate = 3_000_000
+    link.run(60)
+    assert link.uplink.cap is None
+    assert link.sends > 700_000
+
+
+def test_a_link_that_holds_up_now_and_then_is_taken_for_what_it_carries() -> None:
+    link = _Link(5_000_000)
+    link.run(200, held=0.4)
+    assert set(link.caps) == {None}
+
+
+def test_a_way_that_is_longer_is_no_queue_for_long() -> None:
+    link = _Link(5_000_000)
+    link.run(20)
+    link.delay = 0.3
+    link.run(100)
+    assert sum(cap is not None for cap in link.caps) < 10
+    assert link.caps[-1] is None
+
+
+def test_who_sends_no_reports_is_told_nothing() -> None:
+    uplink = Uplink()
+    for _ in range(50):
+        uplink.tick(1e6)
+    assert uplink.cap is None
 
 
 # What is asked for again

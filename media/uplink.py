@@ -1,0 +1,64 @@
+"""A publisher's link, where its browser does not see how full it is.
+
+A browser sees a queue that grows quickly. One that grows by ten milliseconds a second it takes for nothing:
+it fills up, and stays full, everything is late and a few packets in a hundred are lost. We see it in how long
+the browser's reports are under way, and say that we take less (REMB), until it is gone.
+"""
+
+from collections import deque
+
+_STANDS = 0.12  # seconds for which reports are under way beyond the least, so many seconds on end
+_SECONDS_STANDING = 3
+_GONE = 0.04
+_DRAINING = 0.8  # of what comes, for the queue to empty
+_MOST_SECONDS_DRAINING = 8
+_AFTER = 0.92  # of what came, that is taken then, and each second so much more,
+_GROWTH = 1.01
+_FREE = 1.15  # until it is so much of what came: it fits
+_REMEMBERED = 120  # seconds
+
+
+class Uplink:
+    """Of one connection. `cap` is the most to be sent to us, in bits per second; None: whatever there is."""
+
+    def __init__(self) -> None:
+        self.cap: float | None = None
+        self._delay: float | None = None  # of this second's reports the soonest, by a clock that is not ours
+        self._delays: deque[float] = deque(maxlen=_REMEMBERED)
+        self._standing = 0  # seconds
+        self._draining: int | None = None  # seconds
+        self._came = 0.0  # bits per second, when the queue was found
+
+    def on_report(self, told: int, now: float) -> None:
+        """Take when a report says it was sent (NTP, 32.32, by the sender's clock)."""
+        delay = now - told / (1 << 32)
+        self._delay = delay if self._delay is None else min(self._delay, delay)
+
+    def tick(self, came: float) -> None:
+        """Once a second, with how many bits came in it."""
+        delay, self._delay = self._delay, None
+        if delay is None:
+            return
+        self._delays.append(delay)
+        queue = delay - min(self._delays)
+        if self._draining is not None:
+            self._drain(queue)
+            return
+        self._standing = self._standing + 1 if queue > _STANDS else 0
+        if self._standing >= _SECONDS_STANDING and came:
+            self._standing, self._draining = 0, 0
+            self._came, self.cap = came, _DRAINING * came
+        elif self.cap is not None:
+            self.cap *= _GROWTH
+            if self.cap > _FREE * self._came:
+                self.cap = None
+
+    def _drain(self, queue: float) -> None:
+        assert self._draining is not None  # noqa: S101 - the caller asked
+        self._draining += 1
+        if queue < _GONE:
+            self.cap, self._draining = _AFTER * self._came, None
+        elif self._draining >= _MOST_SECONDS_DRAINING:
+            # It does not come from what is sent to us: the way is longer than it was.
+            self.cap, self._draining = None, None
+            self._delays.clear()
