@@ -191,10 +191,7 @@ class Layer:
 
     def arrives(self, now: float) -> bool:
         """Say whether its sender sends it now."""
-        return not self.left_out and self._is_heard(now)
-
-    def _is_heard(self, now: float) -> bool:
-        return now - self._heard_at < _SILENT
+        return not self.left_out and now - self._heard_at < _SILENT
 
     def can_be_had(self, now: float) -> bool:
         """Say whether its sender sends it now, or would if anybody watched it."""
@@ -211,12 +208,9 @@ class Layer:
         return before != self.left_out
 
     def note_watched(self, now: float, *, watched: bool) -> bool:
-        """Rest when nobody watches for a while, wake when somebody does; say whether that changes.
-
-        What is left out need not rest: it takes nothing, and comes again by itself.
-        """
+        """Rest when nobody watches for a while, wake when somebody does; say whether that changes."""
         before = self.resting
-        if watched or self.left_out:
+        if watched:
             self._unwatched_since, self.resting = None, False
         else:
             self._unwatched_since = self._unwatched_since or now
@@ -254,7 +248,7 @@ class Layer:
         if self._missing.given_up:
             self._missing.given_up = False
             self._keyframe_wanted = True
-        due = self._is_heard(now) and now - self._keyframe_asked_at >= _KEYFRAME_INTERVAL
+        due = self.arrives(now) and now - self._keyframe_asked_at >= _KEYFRAME_INTERVAL
         if self._keyframe_wanted and due and self._ask_if_heard(now):
             self._keyframe_asked_at = now
             self._send_rtcp(rtcp.picture_loss(1, self.ssrc))

@@ -116,9 +116,10 @@ class Mirror(Room):
         went on meanwhile.
         """
         changed = False
-        for strand in slot.strands[1:]:
+        for quality, strand in enumerate(slot.strands[1:], 1):
             layer = strand.layer
-            if layer is not None and layer.note_watched(now, watched=strand.is_watched):
+            watched = self._is_watched(slot, quality)
+            if layer is not None and layer.note_watched(now, watched=watched):
                 changed = True
                 if not layer.resting:
                     layer.restart()

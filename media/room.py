@@ -426,8 +426,18 @@ class Room:
             self._note_watched(producer, (), now)
 
     def _rest(self, slot: Slot, producer: Producer, now: float) -> None:
-        watched = {strand.layer for strand in slot.strands if strand.is_watched}
+        watched = {strand.layer for n, strand in enumerate(slot.strands) if self._is_watched(slot, n)}
         self._note_watched(producer, watched, now)
+
+    def _is_watched(self, slot: Slot, quality: int) -> bool:
+        """Say whether anybody watches a quality, or would if its sender had room for it: that comes again by
+        itself. Put to rest it would be woken, not come, and rest again.
+        """
+        layer = slot.strands[quality].layer
+        if slot.strands[quality].is_watched or layer is None or not layer.left_out:
+            return slot.strands[quality].is_watched
+        watchers = [one.subscribe for one in self.participants.values() if one.subscribe is not None]
+        return any(one.would_watch(slot, quality) for one in watchers)
 
     def _came_on(self, producers: Sequence[Producer]) -> None:
         """What rested while nobody saw it is sent again; until it comes, the poorest quality is shown."""

@@ -32,7 +32,8 @@ _PATIENCE, _LONG_PATIENCE = (
 )  # seconds in which what was sent before may come, after a rest, a fall
 _WITH_OLDER = 2.0  # times the sound a link must carry, for older frames to be sent with it
 _AMPLE = 1.1
-_ENOUGH = 0.8  # of the height it is shown at
+# Of the height it is shown at. A screen has letters, and its poorest quality is made for a thin link.
+_ENOUGH = {"camera": 0.8, "screen": 2.0}
 _LEAST_OF_SLIDES = 35_000  # bits per second, at which a slide comes over seconds ...
 _AMPLE_FOR_SLIDES = 250_000  # ... and above which it need not be held back
 _YOUNG = 5  # seconds for which clocks are told each second, and then every other
@@ -283,8 +284,14 @@ class SubscribeTransport(Transport):
             return best
         if height <= 0:
             return -1
-        enough = (n for n, one in enumerate(picture.heights) if one is not None and one >= _ENOUGH * height)
+        needed = _ENOUGH[picture.slot.place.source] * height
+        enough = (n for n, one in enumerate(picture.heights) if one is not None and one >= needed)
         return next(enough, best)
+
+    def would_watch(self, slot: Slot, quality: int) -> bool:
+        """Say whether they are shown a place so large that this quality is worth sending."""
+        shown = [one for one in self._programme.pictures if one.slot is slot and self._may_watch(slot)]
+        return any(self._most(one) >= quality for one in shown)
 
     def _tell(self, pictures: Sequence[Picture], foreign: Sequence[Picture]) -> None:
         """Say what the viewer gets and why, when that has changed; `foreign` are those they cannot read."""

@@ -259,20 +259,22 @@ _SLIDES = """() => {
 _SCREEN = """async () => {
   const seen = {};
   ((await window.liveserverClass.stats()) ?? new Map()).forEach((one) => {
-    if (one.type === 'inbound-rtp' && one.mid === '0') seen.decoded = one.framesDecoded;
+    if (one.type === 'inbound-rtp' && one.mid === '0')
+      Object.assign(seen, { decoded: one.framesDecoded, height: one.frameHeight });
   });
   const { quality } = window.liveserverClass.snapshot();
   return { ...seen, screen: quality['0'], camera: quality['1'] };
 }"""
 
 
-async def _screen(page: Page, seconds: float, **wanted: Any) -> Any:
-    """Wait until screen or camera are sent in a quality, or not for a reason."""
+async def _screen(page: Page, seconds: float, *, height: int | None = None, **wanted: Any) -> Any:
+    """Wait until screen or camera are sent in a quality, or not for a reason; the screen so high, if so."""
     seen: Any = None
     for _ in range(int(seconds / 0.25)):
         seen = await page.evaluate(_SCREEN)
         found = {one: seen.get(one) or {} for one in wanted}
-        if all(wanted[one] in {found[one].get("quality"), found[one].get("paused")} for one in wanted):
+        told = all(wanted[one] in {found[one].get("quality"), found[one].get("paused")} for one in wanted)
+        if told and height in {None, seen.get("height")}:
             return seen
         await asyncio.sleep(0.25)
     raise AssertionError(f"not {wanted}: {seen}")
@@ -282,7 +284,6 @@ async def test_over_100_kbit_slides_come_late_beside_sound_that_is_whole(
     school: School, open_page: OpenPage
 ) -> None:
     session, page = await _taught(school, open_page, slides=True)
-    await page.set_viewport_size({"width": 1900, "height": 1000})
     async with relayed(page, school.product) as relay:
         await _enter(page, school, session, "Join the class")
         await _screen(page, 30, screen=1)
@@ -300,6 +301,28 @@ async def test_over_100_kbit_slides_come_late_beside_sound_that_is_whole(
         assert made_up < 0.06
         relay.down.rate = None
         await _screen(page, 60, screen=1)
+
+
+async def test_slides_stay_sharp_when_the_teachers_link_has_no_room_for_their_best_quality(
+    school: School, open_page: OpenPage
+) -> None:
+    session, at_desk, page = await _begun(school, open_page)
+    async with relayed(at_desk, school.product) as relay:
+        await _enter(at_desk, school, session, "Enter the class")
+        await expect(at_desk.get_by_role("button", name="End for all")).to_be_visible()
+        await at_desk.evaluate(_SLIDES)
+        await _enter(page, school, session, "Join the class")
+        await _screen(page, 40, screen=1, height=720)
+        relay.up.rate = 700_000
+        await _screen(page, 30, screen=0, height=360)
+        await _screen(page, 30, screen=0, height=720)
+        before = await page.evaluate(_SCREEN)
+        await asyncio.sleep(10)
+        after = await page.evaluate(_SCREEN)
+        assert after["decoded"] >= before["decoded"] + 30
+        assert after["height"] == 720
+        relay.up.rate = None
+        await _screen(page, 60, screen=1, height=720)
 
 
 async def test_who_saves_data_gets_slides_and_sound(school: School, open_page: OpenPage) -> None:

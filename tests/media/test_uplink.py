@@ -4,7 +4,7 @@ import random
 import struct
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -20,6 +20,7 @@ from media.programme import programme
 from media.red import PAYLOAD_TYPE as RED
 from media.red import Gaps, frames
 from media.reordering import Reordering
+from media.room import Room
 from media.rtcp import KeyframeRequest
 from media.slot import Slot, stage
 from media.timeline import SenderClock
@@ -144,9 +145,6 @@ def test_what_never_came_is_no_quality_that_is_left_out_nor_is_what_rests() -> N
     one.send(0.2, 0, 1, 2)
     one.send(1, 0, 1)
     assert best.left_out
-    best.note_watched(one.now, watched=False)
-    best.note_watched(one.now + 60, watched=False)
-    assert not best.resting, "it comes again by itself"
 
 
 def test_of_what_is_not_sent_no_keyframe_is_asked_for() -> None:
@@ -157,7 +155,9 @@ def test_of_what_is_not_sent_no_keyframe_is_asked_for() -> None:
     best.request_keyframe()
     one.send(5, 0, 1)
     assert not one.asked
-    one.send(0.1, 0, 1, 2)
+    one.send(2.9, 0, 1, 2)
+    assert not one.asked, "nor of what may go again"
+    one.send(0.3, 0, 1, 2)
     assert one.asked == [7002]
     one._sequences[2] += 1
     one.picture(2, _KEY)
@@ -177,6 +177,24 @@ async def test_who_watches_elsewhere_is_told_what_is_left_out(tmp_path: Any) -> 
             producer = mirror.places[int(CAMERA)].producer
             assert producer is not None
             assert [layer.left_out for layer in producer.layers] == (left_out or [False] * 3)
+
+
+@pytest.mark.parametrize("most", [1, 2])
+async def test_what_is_left_out_rests_if_nobody_would_watch_it(tmp_path: Any, most: int) -> None:
+    async with bench(tmp_path) as one:
+        told: list[dict[str, Any]] = []
+        room = Room(one.worker.orders._wiring, lambda _name, facts: told.append(facts))
+        slot = next(slot for slot in room.places if slot.place.mid == CAMERA)
+        slot.take(camera(slot))
+        assert slot.producer is not None
+        viewer = SimpleNamespace(would_watch=lambda _slot, quality: quality <= most)
+        room.participants["s"] = cast(Any, SimpleNamespace(subscribe=viewer))
+        best = slot.producer.layers[2]
+        best.left_out = True
+        for later in (0, 11):
+            room._rest(slot, slot.producer, 100.0 + later)
+        assert best.resting == (most < 2)
+        assert told[-1]["awake"] == (["q"] if most < 2 else ["q", "f"])
 
 
 # A queue that stays
@@ -231,7 +249,7 @@ def test_a_way_that_is_longer_is_no_queue_for_long() -> None:
     link.run(20)
     link.delay = 0.3
     link.run(100)
-    assert sum(cap is not None for cap in link.caps) < 10
+    assert sum(cap is not None for cap in link.caps) < 12
     assert link.caps[-1] is None
 
 

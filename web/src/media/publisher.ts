@@ -1,5 +1,6 @@
 import type { Source } from "../signaling/messages";
 import type { Asking } from "../signaling/socket";
+import { ThinScreen } from "./thin-screen";
 
 /** What each source is sent in, the poorest first: the server gives each viewer what their link carries. */
 const ENCODINGS: Record<Source, RTCRtpEncodingParameters[]> = {
@@ -37,6 +38,7 @@ export class Publisher {
   private abandon: () => void = () => undefined;
   private abandoned: Promise<never> = new Promise(() => undefined);
   private readonly sending = new Map<Source, RTCRtpTransceiver>();
+  private screen = new ThinScreen(ENCODINGS.screen);
 
   constructor(private readonly onFailed: () => void) {}
 
@@ -65,6 +67,12 @@ export class Publisher {
     for (const encoding of parameters.encodings)
       encoding.active = encoding.rid === undefined || awake.includes(encoding.rid);
     await sender.setParameters(parameters).catch(() => undefined); // renegotiated meanwhile: told again
+  }
+
+  /** Fit what is sent to the link, as far as the browser does not: every other second, with our figures. */
+  async fit(report: RTCStatsReport | null): Promise<void> {
+    const screen = this.sending.get("screen");
+    if (screen && report) await this.screen.look(screen, report);
   }
 
   /** Stop sending a source; its place is free for others. */
@@ -115,6 +123,7 @@ export class Publisher {
     this.id = null;
     this.life += 1;
     this.sending.clear();
+    this.screen = new ThinScreen(ENCODINGS.screen);
     this.abandon();
   }
 

@@ -136,7 +136,9 @@ export class ClassMedia {
 
   private async measure(): Promise<void> {
     this.meter.note(`watching ${String(this.subscriber.id)}`, await this.subscriber.stats());
-    this.meter.note(`sending ${String(this.publisher.id)}`, await this.publisher.stats());
+    const sending = await this.publisher.stats();
+    this.meter.note(`sending ${String(this.publisher.id)}`, sending);
+    await this.publisher.fit(sending);
     const { data } = this.state;
     const capped = this.isCapped(data.choice);
     const { bytes, hourly } = this.meter;
