@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from media.formats import FORMATS, H264, OPUS, RTX_OF, VP8
+from media.offer import FEEDBACK, counts_in, estimates
 from media.programme import Picture
 from media.rtp import SEND_TIME, URI_SEND_TIME, URI_TRANSPORT_SEQUENCE
 from media.sdp import Codec, Description, SdpError, Section, rejected, write
 from media.slot import Place, Slot
-from media.subscribing import FEEDBACK, SubscribeTransport, counts_in, estimates
+from media.subscribing import SubscribeTransport
 from media.transport import Transport, Wiring
 
 UNTAKEN = 0xFF  # in a table of payload types

@@ -9,19 +9,18 @@ from media import rtcp
 from media.allocation import Allocation, Demand, allocate
 from media.bandwidth import MOST, Bandwidth
 from media.downlink import Downlink
-from media.formats import H264, OPUS, VP8
+from media.formats import H264
+from media.offer import counts_in, estimates, section
 from media.programme import PINNED, Picture, Programme
-from media.red import PAYLOAD_TYPE as RED
 from media.retransmission import Probe, Retransmissions
-from media.rtp import SEND_TIME, TRANSPORT_SEQUENCE, URI_SEND_TIME, URI_TRANSPORT_SEQUENCE, counted
+from media.rtp import TRANSPORT_SEQUENCE, counted
 from media.sdp import Description, write
-from media.slot import Place, Slot
+from media.slides import Slides
+from media.slot import Slot
 from media.srtp import Target
 from media.transport import Transport, Wiring
-from media.trickle import Trickle
 from media.view import View
 
-FEEDBACK = ("nack", "nack pli", "ccm fir")
 _NACKED_PER_SECOND = 200
 _KEYFRAMES_PER_SECOND = 2
 _RESENT, _RESENT_FULL, _RESENT_LEAST = 0.6, 0.15, 10_000  # of the budget, and bytes, in a second
@@ -61,11 +60,10 @@ class SubscribeTransport(Transport):
         self._pinned: str | None = None  # the mid of the place they look at
         self._tried_since: float | None = None  # that more is sent than the link is believed to carry
         self._slots = slots
-        self._slides = Trickle(self)
         self._views = {
-            slot.place.ssrc: View(slot, self._slides if slot.place.source == "screen" else self)
-            for slot in slots
+            slot.place.ssrc: (Slides if slot.place.source == "screen" else View)(slot, self) for slot in slots
         }
+        self._slides = next((one for one in self._views.values() if isinstance(one, Slides)), None)
         self._viewer = viewer
         self._takes_red = self._takes_h264 = False
         self._is_lossy = False
@@ -93,7 +91,7 @@ class SubscribeTransport(Transport):
             self.restart_ice()
         self._version += 1
         local = self.local("actpass").lines()
-        sections = [(slot.place.mid, _lines(slot.place, local)) for slot in self._slots]
+        sections = [(slot.place.mid, section(slot.place, local)) for slot in self._slots]
         return write(self.id, self._version, sections)
 
     def accept(self, answer: Description) -> None:
@@ -123,7 +121,8 @@ class SubscribeTransport(Transport):
     def close(self) -> None:
         for view in self._views.values():
             view.stop()
-        self._slides.close()
+        if self._slides is not None:
+            self._slides.close()
         self._wiring.probes.forget(self)
         super().close()
 
@@ -148,10 +147,10 @@ class SubscribeTransport(Transport):
         link, sound = self.bandwidth, self._programme.sound
         found = self._allocate(theirs, now)
         self._sees = found.rate > 0
-        link.on_sent(sound + self._pace(theirs, found), is_held=self._slides.is_on)
+        link.on_sent(sound + self._pace(theirs, found), is_held=self._holds_slides)
         probes = self._wiring.probes
         step = found.step + sound if found.step is not None else None
-        if step is None and self._slides.is_on and self._limit is None:
+        if step is None and self._holds_slides and self._limit is None:
             step = link.sent + _AMPLE_FOR_SLIDES  # for slides to come as they are made
         link.tick(now, step, lambda: probes.may_begin(self, now))
         if link.is_probing:
@@ -165,7 +164,7 @@ class SubscribeTransport(Transport):
         for picture in theirs:
             place = picture.slot.place
             view = self._views[place.ssrc]
-            held = view.watcher is self._slides and self._slides.is_on
+            held = view is self._slides and self._holds_slides
             view.watch(found.qualities[place.mid], hurry=hurry or held)
         for slot in self._programme.voices:
             if self._may_watch(slot):
@@ -180,8 +179,7 @@ class SubscribeTransport(Transport):
     def _pace(self, pictures: Sequence[Picture], found: Allocation) -> float:
         """Let slides out as a thin link takes them; return what all pictures take, in bits per second."""
         rates = {one.slot.place.mid: one.rate(found.qualities[one.slot.place.mid]) for one in pictures}
-        rate = sum(rates.values())
-        slides = next((one for one in self._views.values() if one.watcher is self._slides), None)
+        slides, rate = self._slides, sum(rates.values())
         if slides is None:
             return rate
         mid = slides.slot.place.mid
@@ -191,22 +189,17 @@ class SubscribeTransport(Transport):
         # Who sends a screen in one quality has none that a thin link is made for.
         if quality == 0 and many and left < _AMPLE_FOR_SLIDES:
             pace = max(_LEAST_OF_SLIDES, left)
-            if self._slides.is_late:  # what waits is of long ago: a keyframe is better
-                slides.begin_anew()
-            was_on = self._slides.is_on
-            self._slides.hold(pace, slides.last)
-            if not was_on and slides.strand is not None:
-                slides.strand.regroup()
+            slides.hold(pace)
             return rate - max(0.0, rates[mid] - pace)
-        if self._slides.is_on:
-            if self._slides.unsent is not None:
-                slides.begin_anew()  # not all of it at once
+        if slides.are_held:
+            slides.release()
             if quality is None:
                 slides.stop()
-            self._slides.release()
-            if slides.strand is not None:
-                slides.strand.regroup()
         return rate
+
+    @property
+    def _holds_slides(self) -> bool:
+        return self._slides is not None and self._slides.are_held
 
     def _may_watch(self, slot: Slot) -> bool:
         """Say whether a place is offered on this connection, and is not their own."""
@@ -331,7 +324,7 @@ class SubscribeTransport(Transport):
             self._resend(report)
         elif isinstance(report, rtcp.KeyframeRequest):
             view = self._views.get(report.media_ssrc)
-            comes = view is not None and view.watcher is self._slides and self._slides.unsent is not None
+            comes = isinstance(view, Slides) and view.are_coming
             if view is not None and view.strand is not None and view.strand.layer is not None and not comes:
                 self._keyframes += 1
                 if self._keyframes <= _KEYFRAMES_PER_SECOND * len(self._slots):
@@ -474,55 +467,3 @@ class SubscribeTransport(Transport):
     def _has_room(self) -> bool:
         """Say whether a probe may send: nothing that is shown waits for our own network card."""
         return not self._wiring.mux.sender.is_behind
-
-
-def estimates(client: Description) -> bool:
-    """Say whether a client tells what its link carries."""
-    return any("goog-remb" in one.feedback for one in client.pictures)
-
-
-def counts_in(client: Description) -> int | None:
-    """Return the extension in which a client takes transport-wide numbers of all its pictures, if it does."""
-    found = {one.extensions.get(URI_TRANSPORT_SEQUENCE) for one in client.pictures}
-    tells = all("transport-cc" in one.feedback for one in client.pictures)
-    return found.pop() if tells and len(found) == 1 else None
-
-
-def _lines(place: Place, local: Sequence[str]) -> list[str]:
-    rtx = [one for one in (VP8, H264) if place.kind == "video"]
-    types = " ".join(f"{one.payload_type} {one.rtx_payload_type}" for one in rtx)
-    lines = [
-        f"m={place.kind} 9 UDP/TLS/RTP/SAVPF {types or f'{OPUS.payload_type} {RED}'}",
-        "c=IN IP4 0.0.0.0",
-        f"a=mid:{place.mid}",
-        "a=rtcp-mux",
-        "a=rtcp-rsize",
-        "a=sendonly",
-        *local,
-        f"a=msid:{place.stream} {place.stream}-{place.source}",
-    ]
-    if place.kind == "audio":
-        opus = OPUS.payload_type
-        return [
-            *lines,
-            f"a=rtpmap:{opus} {OPUS.encoding}",
-            f"a=fmtp:{opus} {OPUS.parameters}",
-            f"a=rtpmap:{RED} red/48000/2",
-            f"a=fmtp:{RED} {opus}/{opus}",
-            f"a=ssrc:{place.ssrc} cname:{place.stream}",
-        ]
-    for one in rtx:
-        lines.append(f"a=rtpmap:{one.payload_type} {one.encoding}")
-        if one.parameters:
-            lines.append(f"a=fmtp:{one.payload_type} {one.parameters}")
-        lines += [f"a=rtcp-fb:{one.payload_type} {kind}" for kind in (*FEEDBACK, "goog-remb", "transport-cc")]
-        lines.append(f"a=rtpmap:{one.rtx_payload_type} rtx/{one.clock}")
-        lines.append(f"a=fmtp:{one.rtx_payload_type} apt={one.payload_type}")
-    return [
-        *lines,
-        f"a=extmap:{SEND_TIME} {URI_SEND_TIME}",
-        f"a=extmap:{TRANSPORT_SEQUENCE} {URI_TRANSPORT_SEQUENCE}",
-        f"a=ssrc-group:FID {place.ssrc} {place.rtx_ssrc}",
-        f"a=ssrc:{place.ssrc} cname:{place.stream}",
-        f"a=ssrc:{place.rtx_ssrc} cname:{place.stream}",
-    ]

@@ -12,6 +12,7 @@ from media import probes
 from media.dtls import Certificate
 from media.formats import VP8
 from media.mux import Mux
+from media.offer import counts_in
 from media.player import PlayerTransport
 from media.probes import Probes
 from media.programme import Picture, Programme
@@ -20,7 +21,7 @@ from media.rtp import URI_TRANSPORT_SEQUENCE
 from media.sdp import parse
 from media.slot import Slot, stage
 from media.srtp import Protector, Unprotector
-from media.subscribing import SubscribeTransport, counts_in
+from media.subscribing import SubscribeTransport
 from media.transport import Wiring
 from tests.builders import until
 from tests.media.peers import bench
