@@ -36,7 +36,7 @@ class Sink(Protocol):
 
 class Layer:
     """Closed with its producer. `rid` is the client's name for it, '' when there is one only; payload types
-    are the client's, too.
+    are the client's, too. With `waits` pictures wait for what is asked for again, to go on in order.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class Layer:
         send_rtcp: Callable[[bytes], None],
         on_asked: Callable[[int], None],
         ask_if_heard: Callable[[float], bool],
+        waits: bool = True,
     ) -> None:
         self.rid = rid
         self.payload_format = payload_format
@@ -73,7 +74,9 @@ class Layer:
         self._on_asked = on_asked
         self._ask_if_heard = ask_if_heard  # for a keyframe, with regard to the other qualities
         self._reception = Reception(payload_format.clock)
+        self._waits = waits
         self._begin_numbers()
+        self._forwards = False  # now
         self._keyframe_wanted = False
         self._keyframe_asked_at = float("-inf")
         self._clock = clock
@@ -90,8 +93,11 @@ class Layer:
 
     def _begin_numbers(self) -> None:
         self._missing = MissingPackets() if self._video else None
-        self._order = Reordering[_Packet](self._missing) if self._missing is not None else None
+        self._order = self._reordering()
         self._gaps = Gaps()  # of sound
+
+    def _reordering(self) -> Reordering[_Packet] | None:
+        return Reordering(self._missing) if self._waits and self._missing is not None else None
 
     # What comes in
 
@@ -140,19 +146,25 @@ class Layer:
         self.pictures += marker > 0
         self._octets += len(primary(payload)) if red else len(payload)  # what it takes at the least
         self._heard_at = now
-        if not payload:
+        if not payload or self.paused:
             return
         if self._order is None:
-            if not self.paused:
-                self.sink.forward(payload, marker, sequence, timestamp, red=red)
+            self.sink.forward(payload, marker, sequence, timestamp, red=red)
             return
-        self._forward(self._order.through(sequence, (payload, marker, sequence, timestamp), now))
+        self._forward(self._order.through(sequence, (payload, marker, sequence, timestamp), now), now)
 
-    def _forward(self, pictures: Sequence[_Packet]) -> None:
-        """Give packets of pictures to everybody who watches."""
-        if not self.paused:
-            for payload, marker, sequence, timestamp in pictures:
-                self.sink.forward(payload, marker, sequence, timestamp, red=False)
+    def _forward(self, pictures: Sequence[_Packet], now: float) -> None:
+        """Give packets of pictures to everybody who watches; a keyframe that is among them need not be asked
+        for by those before it.
+        """
+        self._forwards = True
+        for payload, marker, sequence, timestamp in pictures:
+            self.sink.forward(payload, marker, sequence, timestamp, red=False)
+            if self._keyframe_wanted and self.payload_format.is_keyframe(payload):
+                self._keyframe_wanted = False
+        self._forwards = False
+        if self._keyframe_wanted:
+            self._ask_for_keyframe(now)
 
     def _fill(self, sequence: int, timestamp: int, payload: bytes, lost: int) -> None:
         """Forward sound that was lost on the way in: who loses nothing is not sent the older frames."""
@@ -182,6 +194,8 @@ class Layer:
         """Forward nothing after this, or go on."""
         if paused:
             self.sink.finish()
+        if paused != self.paused:
+            self._order = self._reordering()
         if self.paused and not paused:
             self.sink.resync()
             self.request_keyframe()
@@ -235,23 +249,29 @@ class Layer:
         """
         if self._video and not self._keyframe_wanted:
             self._keyframe_wanted = True
-            self.tick(time.monotonic())
+            if not self._forwards:
+                self._ask_for_keyframe(time.monotonic())
+
+    def _ask_for_keyframe(self, now: float) -> None:
+        due = self.arrives(now) and now - self._keyframe_asked_at >= _KEYFRAME_INTERVAL
+        if self.ssrc is not None and due and self._ask_if_heard(now):
+            self._keyframe_asked_at = now
+            self._send_rtcp(rtcp.picture_loss(1, self.ssrc))
 
     def tick(self, now: float) -> None:
         """Ask again for what is missing; call every 20 ms or so."""
         if self.ssrc is None:
             return
         self._ask_the_time(now)
-        if self._missing is None or self._order is None:
+        if self._missing is None:
             return
-        self._forward(self._order.due(now))
+        if self._order is not None:
+            self._forward(self._order.due(now), now)
         if self._missing.given_up:
             self._missing.given_up = False
             self._keyframe_wanted = True
-        due = self.arrives(now) and now - self._keyframe_asked_at >= _KEYFRAME_INTERVAL
-        if self._keyframe_wanted and due and self._ask_if_heard(now):
-            self._keyframe_asked_at = now
-            self._send_rtcp(rtcp.picture_loss(1, self.ssrc))
+        if self._keyframe_wanted:
+            self._ask_for_keyframe(now)
         if len(self._missing):
             asking = self._missing.due(now)
             if asking:

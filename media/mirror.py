@@ -71,6 +71,7 @@ class Mirror(Room):
             stand=slot,
             send_rtcp=self._ask,
             on_asked=lambda _count: None,
+            waits=False,  # the room's own worker has waited
         )
         for quality, layer in enumerate(producer.layers):
             layer.ssrc = ssrc_of(place, quality)

@@ -69,11 +69,9 @@ class MissingPackets:
         awaited = _AWAITED
         if self._round_trip:
             awaited = min(awaited, _ROUND_TRIPS_AWAITED * self._round_trip + _RETRY)
-        for missing, gap in self._missing.items():  # in order
-            if (missing - sequence) & 0xFFFF < 0x8000:
-                return False
-            if now - gap.since < awaited:
-                return True
+        for missing, gap in reversed(self._missing.items()):  # in order: the last before it is the youngest
+            if (missing - sequence) & 0xFFFF >= 0x8000:
+                return now - gap.since < awaited
         return False
 
     def due(self, now: float) -> list[int]:

@@ -43,6 +43,7 @@ class Producer:
         stand: Stand,
         send_rtcp: Callable[[bytes], None],
         on_asked: Callable[[int], None],
+        waits: bool = True,
     ) -> None:
         self.mid = mid
         self.owner = owner  # the participant
@@ -65,6 +66,7 @@ class Producer:
                 send_rtcp=send_rtcp,
                 on_asked=on_asked,
                 ask_if_heard=self._ask_if_heard,
+                waits=waits,
             )
             for rid, sink in zip(rids or [""], stand.strands, strict=False)
         ]

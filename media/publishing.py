@@ -275,7 +275,6 @@ class PublishTransport(Transport):
         if not self.allowance.media(ssrc, len(data)):
             self._wiring.mux.dropped["peer_limit"] += 1
             return
-        self._octets += len(data)
         unprotector = self._wiring.unprotector
         size = unprotector.rtp(self._srtp_in, data)
         if not size:
@@ -283,6 +282,7 @@ class PublishTransport(Transport):
             if layer is None:
                 self.allowance.forget(ssrc)
             return
+        self._octets += len(data)
         self._sort(unprotector.view, size, ssrc, layer)
 
     def _sort(self, view: memoryview, size: int, ssrc: bytes, layer: Layer | None) -> None:

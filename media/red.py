@@ -3,7 +3,8 @@
 from collections import deque
 
 PAYLOAD_TYPE = 63
-_REMEMBERED = 16  # numbers
+_MOST_FILLED = 2  # packets, out of one
+_REMEMBERED = 1024  # numbers: as late as SRTP takes one, or it would be sent twice with another content
 
 
 def frames(payload: bytes) -> list[tuple[int, bytes]]:
@@ -49,7 +50,7 @@ class Gaps:
 
     def fill(self, sequence: int, payload: bytes, missing: int) -> list[tuple[int, int, bytes]]:
         """Return what a packet has of those missing before it, the oldest first: number, age, frame."""
-        older = frames(payload)[:-1][-missing:] if missing else []
+        older = frames(payload)[:-1][-min(missing, _MOST_FILLED) :] if missing else []
         filled = [
             ((sequence - len(older) + n) & 0xFFFF, age, frame)
             for n, (age, frame) in enumerate(older)

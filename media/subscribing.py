@@ -187,7 +187,7 @@ class SubscribeTransport(Transport):
         many = any(one.slot is slides.slot and len(one.rates) > 1 for one in pictures)
         left = self._budget() - (rate - rates.get(mid, 0.0))
         # Who sends a screen in one quality has none that a thin link is made for.
-        if quality == 0 and many and left < _AMPLE_FOR_SLIDES:
+        if quality == 0 and many and left < max(_AMPLE_FOR_SLIDES, _AMPLE * rates[mid]):
             pace = max(_LEAST_OF_SLIDES, left)
             slides.hold(pace)
             return rate - max(0.0, rates[mid] - pace)

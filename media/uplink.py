@@ -12,9 +12,10 @@ _SECONDS_STANDING = 3
 _GONE = 0.04
 _DRAINING = 0.8  # of what comes, for the queue to empty
 _FALLS = 0.02  # by so much each second, or less is to come
-_MOST_SECONDS_DRAINING = 10
-_AFTER = 0.92  # of what came, that is taken then, and each second so much more,
-_GROWTH = 1.01
+_MOST_SECONDS_DRAINING = 8
+_LEAST = 0.5  # of what came, that is taken at any time
+_AFTER = 0.92  # and that is taken then, each second so much more,
+_GROWTH, _GROWTH_AT_EASE = 1.01, 1.03
 _FREE = 1.15  # until it is so much of what came: it fits
 _REMEMBERED = 120  # seconds
 
@@ -51,7 +52,7 @@ class Uplink:
             self._standing, self._draining, self._queue = 0, 0, queue
             self._came, self.cap = came, _DRAINING * came
         elif self.cap is not None:
-            self.cap *= _GROWTH
+            self.cap *= _GROWTH_AT_EASE if queue < _GONE else _GROWTH
             if self.cap > _FREE * self._came:
                 self.cap = None
 
@@ -62,8 +63,9 @@ class Uplink:
         was, self._queue = self._queue, queue
         if queue < _GONE:
             # Browsers do not reckon with all they send: sound that is sent twice takes 60 kb/s more.
-            self.cap, self._draining = self.cap + _AFTER * self._came - came, None
-        elif self._draining >= _MOST_SECONDS_DRAINING:
+            least, most = _LEAST * self._came, _AFTER * self._came
+            self.cap, self._draining = max(least, min(self.cap + most - came, most)), None
+        elif self._draining >= _MOST_SECONDS_DRAINING or self.cap < _LEAST * self._came:
             # It does not come from what is sent to us: the way is longer than it was.
             self.cap, self._draining = None, None
             self._delays.clear()

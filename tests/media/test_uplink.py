@@ -253,6 +253,28 @@ def test_a_way_that_is_longer_is_no_queue_for_long() -> None:
     assert link.caps[-1] is None
 
 
+@pytest.mark.parametrize("comes", [10_000.0, 400_000.0, 2_000_000.0, 9_000_000.0])
+def test_whatever_comes_while_a_queue_empties_the_cap_stays_within_reason(comes: float) -> None:
+    uplink = Uplink()
+
+    def second(delay: float, came: float) -> None:
+        uplink.on_report(round((5000 - delay) * (1 << 32)), 5000.0)
+        uplink.tick(came)
+
+    second(0.01, 300_000)
+    for _ in range(3):
+        second(0.5, 300_000)
+    assert uplink.cap == 240_000
+    second(0.01, comes)
+    assert uplink.cap is not None
+    assert 150_000 <= uplink.cap <= 276_000
+    seconds = 0
+    while uplink.cap is not None:
+        second(0.01, 400_000)
+        seconds += 1
+    assert seconds < 30
+
+
 def test_who_sends_no_reports_is_told_nothing() -> None:
     uplink = Uplink()
     for _ in range(50):
@@ -323,6 +345,48 @@ def test_what_is_muted_meanwhile_is_not_heard_of_again() -> None:
     assert sink.numbers == [1, 2]
 
 
+def test_what_was_held_back_when_it_was_muted_is_not_sent_when_it_is_heard_again() -> None:
+    sink = _Sink()
+    layer = _layer(VP8, sink)
+    layer.on_rtp(_OTHER, 0x80, 1, 0, 100.0)
+    layer.pause(paused=True)
+    for sequence in (3, 4):
+        layer.on_rtp(_KEY, 0x80, sequence, 0, 100.0)
+    layer.pause(paused=False)
+    layer.on_rtp(_OTHER, 0x80, 6, 0, 100.05)
+    layer.pause(paused=True)
+    layer.pause(paused=False)
+    layer.tick(101.0)
+    assert sink.numbers == [1]
+
+
+def test_a_keyframe_that_was_held_back_is_not_asked_for_again() -> None:
+    class Begins(_Sink):
+        def forward(self, payload: bytes, marker: int, sequence: int, timestamp: int, *, red: bool) -> None:
+            super().forward(payload, marker, sequence, timestamp, red=red)
+            if payload == _OTHER:
+                layer.request_keyframe()  # as a strand does that waits for one
+
+    sink = Begins()
+    layer = _layer(VP8, sink)
+    layer.on_rtp(_KEY, 0x80, 1, 0, 100.0)
+    asked.clear()
+    layer.on_rtp(_OTHER, 0x80, 3, 0, 100.0)
+    layer.on_rtp(_KEY, 0x80, 4, 0, 100.0)
+    for n in range(19):
+        layer.tick(100 + 0.02 * n)
+    assert sink.numbers == [1, 3, 4]
+    assert not [one for packet in asked for one in rtcp.parse(packet) if isinstance(one, KeyframeRequest)]
+
+
+def test_a_mirror_does_not_wait_a_second_time() -> None:
+    sink = _Sink()
+    layer = _layer(VP8, sink, waits=False)
+    for sequence in (1, 3, 4):
+        layer.on_rtp(_OTHER, 0x80, sequence, 0, 100.0)
+    assert sink.numbers == [1, 3, 4]
+
+
 def test_one_that_does_not_come_is_waited_for_once() -> None:
     """Those that come after it was given up do not wait for it again."""
     sink = _Sink()
@@ -389,6 +453,24 @@ def test_sound_that_was_lost_is_taken_out_of_what_follows(
         assert (frames(payload)[-1][1] if red else payload) == sound[n]
 
 
+def test_one_packet_becomes_no_more_than_three_and_no_number_is_sent_twice() -> None:
+    sink = _Sink()
+    layer = _layer(OPUS, sink)
+    older = [(960, b"x")] * 200
+    at = 1000
+    for _ in range(60):
+        before = len(sink.got)
+        layer.on_rtp(_packed(*older, (0, b"newest")), 0, at, 0, 100.0, red=True)
+        assert len(sink.got) - before <= 3
+        at += 15
+    for sequence in range(1000, at):
+        layer.on_rtp(b"other words", 0, sequence, 0, 101.0)
+    filled = [sequence for payload, sequence, _, _ in sink.got if payload == b"x"]
+    assert len(filled) == 2 * 59
+    late = {sequence for payload, sequence, _, _ in sink.got if payload == b"other words"}
+    assert not late & set(filled)
+
+
 @given(st.lists(st.tuples(st.integers(0, 0xFFFF), st.binary(max_size=40)), max_size=40))
 def test_nonsense_fills_no_more_than_is_missing(packets: Sequence[tuple[int, bytes]]) -> None:
     gaps = Gaps()
@@ -403,7 +485,7 @@ def test_nonsense_fills_no_more_than_is_missing(packets: Sequence[tuple[int, byt
 asked: list[bytes] = []
 
 
-def _layer(payload_format: Any, sink: _Sink) -> Layer:
+def _layer(payload_format: Any, sink: _Sink, *, waits: bool = True) -> Layer:
     layer = Layer(
         "",
         payload_format=payload_format,
@@ -415,6 +497,7 @@ def _layer(payload_format: Any, sink: _Sink) -> Layer:
         send_rtcp=asked.append,
         on_asked=lambda _count: None,
         ask_if_heard=lambda _now: True,
+        waits=waits,
     )
     layer.ssrc = 9
     return layer

@@ -6,7 +6,9 @@
 
 const SHARP = { scaleResolutionDownBy: 1, maxBitrate: 600_000 };
 const LEFT_OUT = 2; // looks, in which the poorest came and the best did not
-const ROOM = 1_800_000; // bits per second, for the best beside all else
+const CAME_BACK = 3; // in which it did
+const ROOM = 1_800_000; // bits per second, for the best beside all else;
+const ROOM_AT_REST = 1_300_000; // while nobody watches the best the browser does not look for more
 
 interface Stat {
   type: string;
@@ -21,7 +23,8 @@ interface Stat {
 export class ThinScreen {
   private readonly usual = new Map<string, RTCRtpEncodingParameters>();
   private sent = { q: 0, f: 0 };
-  private missed = 0;
+  private missed = 0; // looks in a row
+  private came = 0;
   private sharp = false;
 
   constructor(usual: readonly RTCRtpEncodingParameters[]) {
@@ -42,7 +45,9 @@ export class ThinScreen {
     const parameters = transceiver.sender.getParameters();
     const wanted = parameters.encodings.some((one) => one.rid === "f" && one.active);
     this.missed = wanted && now.q > was.q && now.f === was.f ? this.missed + 1 : 0;
-    const sharp = this.sharp ? room < ROOM && now.f === was.f : this.missed >= LEFT_OUT;
+    this.came = now.f > was.f ? this.came + 1 : 0;
+    const thin = room < (wanted ? ROOM : ROOM_AT_REST);
+    const sharp = thin && (this.sharp ? this.came < CAME_BACK : this.missed >= LEFT_OUT);
     if (sharp === this.sharp) return;
     const poorest = parameters.encodings.find((one) => one.rid === "q");
     if (!poorest) return;
