@@ -31,6 +31,7 @@ _PATIENCE, _LONG_PATIENCE = (
 )  # seconds in which what was sent before may come, after a rest, a fall
 _WITH_OLDER = 2.0  # times the sound a link must carry, for older frames to be sent with it
 _AMPLE = 1.1
+_NEARLY = 0.5  # of a viewer's own limit that a link carries, for the limit to be what keeps pictures away
 # Of the height it is shown at. A screen has letters, and its poorest quality is made for a thin link.
 _ENOUGH = {"camera": 0.8, "screen": 2.0}
 _LEAST_OF_SLIDES = 35_000  # bits per second, at which a slide comes over seconds ...
@@ -306,8 +307,11 @@ class SubscribeTransport(Transport):
             self._on_quality(told)
 
     def _why(self) -> str:
-        """Say what there is no room in for a picture."""
-        return "limit" if self._limit is not None and self._limit < self.bandwidth.budget else "bandwidth"
+        """Say what there is no room in for a picture. What a link carries beyond a limit is not looked for:
+        an estimate that wavers below it says nothing of the link.
+        """
+        limited = self._limit is not None and _NEARLY * self._limit < self.bandwidth.budget
+        return "limit" if limited else "bandwidth"
 
     def on_moved(self) -> None:
         """Send to where the viewer is now, and from a keyframe on: what was on its way is lost."""

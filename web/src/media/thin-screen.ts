@@ -5,7 +5,7 @@
  */
 
 const SHARP = { scaleResolutionDownBy: 1, maxBitrate: 600_000 };
-const LEFT_OUT = 2; // looks, in which the poorest came and the best did not
+const LEFT_OUT = 6; // looks, in which the poorest came and the best did not: longer than a browser takes to begin
 const CAME_BACK = 3; // in which it did
 const ROOM = 1_800_000; // bits per second, for the best beside all else;
 const ROOM_AT_REST = 1_300_000; // while nobody watches the best the browser does not look for more
