@@ -27,6 +27,7 @@ from aiortc.rtcdtlstransport import RTCCertificate
 from playwright.async_api import Browser, Page, async_playwright
 
 from bench.peers import Peer
+from bench.relay import Relay
 from tests.browser import chromium
 from tests.browser.conftest import signed_in
 from tests.browser.links import ENCODED, relayed
@@ -156,14 +157,18 @@ async def until_height(page: Page, height: int, seconds: float) -> float:
     raise AssertionError(f"never {height} pixels high")
 
 
+def _spoil(relay: Relay) -> None:
+    for link in (relay.down, relay.up):
+        link.loss, link.delay, link.jitter = 0.05, 0.05, 0.02
+
+
 async def loss(seconds: float) -> dict[str, Any]:
     async with held_class(1) as held:
         page = await held.page(held.students[0])
         async with relayed(page, held.school.product) as relay:
             await held.enter(page)
             await until_height(page, 720, 30)
-            for link in (relay.down, relay.up):
-                link.loss, link.delay, link.jitter = 0.05, 0.05, 0.02
+            _spoil(relay)
             await asyncio.sleep(5)
             before = await page.evaluate(LOOKS)
             await asyncio.sleep(seconds)
@@ -179,33 +184,34 @@ async def loss(seconds: float) -> dict[str, Any]:
     }
 
 
-async def teacher(seconds: float) -> dict[str, Any]:
+@asynccontextmanager
+async def _taught_over_a_relay() -> AsyncIterator[tuple[Class, Page, Relay]]:
+    """A class whose teacher is behind the relay, and a student's page that sees the best of it."""
     async with held_class(1) as held:
         page = await held.page(held.students[0])
         async with relayed(held.desk, held.school.product) as relay:
             await held.enter(held.desk, "Enter the class")
             await held.enter(page)
             await until_height(page, 720, 30)
-            for link in (relay.down, relay.up):
-                link.loss, link.delay, link.jitter = 0.05, 0.05, 0.02
-            await asyncio.sleep(5)
-            return await _looks(held, page, "q", seconds)
+            yield held, page, relay
+
+
+async def teacher(seconds: float) -> dict[str, Any]:
+    async with _taught_over_a_relay() as (held, page, relay):
+        _spoil(relay)
+        await asyncio.sleep(5)
+        return await _looks(held, page, "q", seconds)
 
 
 async def uplink(seconds: float) -> dict[str, Any]:
-    async with held_class(1) as held:
-        page = await held.page(held.students[0])
-        async with relayed(held.desk, held.school.product) as relay:
-            await held.enter(held.desk, "Enter the class")
-            await held.enter(page)
-            await until_height(page, 720, 30)
-            relay.up.rate = 600_000
-            await asyncio.sleep(20)
-            dropped, waits = relay.dropped, list[float]()
-            looks = asyncio.create_task(_looks(held, page, "q", seconds))
-            while not looks.done():
-                waits.append(1000 * relay.waits(relay.up))
-                await asyncio.sleep(0.1)
+    async with _taught_over_a_relay() as (held, page, relay):
+        relay.up.rate = 600_000
+        await asyncio.sleep(20)
+        dropped, waits = relay.dropped, list[float]()
+        looks = asyncio.create_task(_looks(held, page, "q", seconds))
+        while not looks.done():
+            waits.append(1000 * relay.waits(relay.up))
+            await asyncio.sleep(0.1)
     waits.sort()
     return {
         **looks.result(),
