@@ -3,10 +3,11 @@
 import asyncio
 from typing import Any
 
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
 from tests.browser.conftest import OpenPage
 from tests.browser.links import relayed
+from tests.browser.taught import enter, give_the_floor
 from tests.builders import Person, School, until
 from tests.voices import QUIET, Voice
 
@@ -37,10 +38,6 @@ def _has_floor(changes: list[Any], who: Person) -> bool:
     return any(one["userId"] == who.id and one["floor"] for one in changes)
 
 
-async def _give_the_floor(desk: Page, who: Person) -> None:
-    await desk.evaluate("(who) => window.liveserverClass.giveFloor(who)", who.id)
-
-
 async def test_who_has_the_floor_and_finds_the_stage_full_comes_on_by_speaking(
     school: School, open_page: OpenPage
 ) -> None:
@@ -50,14 +47,13 @@ async def test_who_has_the_floor_and_finds_the_stage_full_comes_on_by_speaking(
     await school.enroll([student, *others], course)
     session = await school.session(teacher, course, seats=1 + OTHERS)
     desk = await open_page(teacher.email)
-    await desk.goto(f"{school.product.url()}/classes/{session}")
-    await desk.get_by_role("button", name="Enter the class").click()
+    await enter(desk, school, session, "Enter the class")
     await expect(desk.get_by_role("button", name="End for all")).to_be_visible()
 
     voices = [Voice() for _ in others]
     for voice, one in zip(voices, others, strict=True):
         socket = await school.enter(one, session)
-        await _give_the_floor(desk, one)
+        await give_the_floor(desk, one)
         await until(lambda heard=socket.heard, one=one: _has_floor(heard("attendee"), one))
         answer = await socket.ask("media.publish", {"sdp": voice.offer(), "sources": voice.sources})
         assert answer["ok"]["refused"] == {}
@@ -65,10 +61,9 @@ async def test_who_has_the_floor_and_finds_the_stage_full_comes_on_by_speaking(
     speaking = asyncio.create_task(_speak(voices))
     try:
         page = await open_page(student.email, width=390, language="ar")
-        await page.goto(f"{school.product.url()}/classes/{session}")
-        await page.get_by_role("button", name="انضم إلى الحصة").click()
+        await enter(page, school, session, "انضم إلى الحصة")
         await page.wait_for_function("() => window.liveserverClass?.snapshot().attendees.size === 8")
-        await _give_the_floor(desk, student)
+        await give_the_floor(desk, student)
 
         # The places are taken, and the camera says nothing: its owner sees it, and is told how to be seen.
         await page.get_by_role("button", name="تشغيل الكاميرا").click()
@@ -117,16 +112,14 @@ async def test_who_is_pinned_is_large_and_the_first_that_a_thin_link_carries(
     pages = {}
     for who, button in ((teacher, "Enter the class"), (student, "Join the class")):
         page = pages[who.id] = await open_page(who.email)
-        await page.goto(f"{school.product.url()}/classes/{session}")
-        await page.get_by_role("button", name=button).click()
+        await enter(page, school, session, button)
     await expect(pages[student.id].get_by_role("button", name="Raise hand")).to_be_visible()
-    await _give_the_floor(pages[teacher.id], student)
+    await give_the_floor(pages[teacher.id], student)
     await pages[student.id].get_by_role("button", name="Camera on").click()
 
     page = await open_page(viewer.email, width=390, language="ar")
     async with relayed(page, school.product) as relay:
-        await page.goto(f"{school.product.url()}/classes/{session}")
-        await page.get_by_role("button", name="انضم إلى الحصة").click()
+        await enter(page, school, session, "انضم إلى الحصة")
         both = [teacher.id, student.id]
         await page.wait_for_function(f"(who) => ({_QUALITIES})(who).every((one) => one !== null)", arg=both)
         figures = page.locator("figure")

@@ -9,7 +9,7 @@ from playwright.async_api import Browser, Page
 from liveserver.config import Running
 from media.control import WorkerClient
 from tests.browser.conftest import signed_in
-from tests.browser.test_quality import _SEEN, _enter, _until
+from tests.browser.taught import SEEN, enter, looked, until_quality
 from tests.builders import School
 from tests.product import UNHURRIED, Product
 
@@ -29,12 +29,8 @@ async def _stats(product: Product) -> list[dict[str, int]]:
 
 
 async def _moves(page: Page) -> None:
-    before = (await page.evaluate(_SEEN)).get("decoded", 0)
-    for _ in range(120):
-        await asyncio.sleep(0.25)
-        if (await page.evaluate(_SEEN)).get("decoded", 0) > before + 20:
-            return
-    raise AssertionError("the picture stands still")
+    before = (await page.evaluate(SEEN)).get("decoded", 0)
+    await looked(page, SEEN, lambda seen: seen.get("decoded", 0) > before + 20, 30)
 
 
 async def test_students_of_a_full_worker_see_the_class_by_another_and_outlive_it(
@@ -48,18 +44,18 @@ async def test_students_of_a_full_worker_see_the_class_by_another_and_outlive_it
             await school.enroll(students, course)
             session = await school.session(teacher, course, seats=2)
             pages = [await signed_in(browser, product, one.email) for one in (teacher, *students)]
-            await _enter(pages[0], school, session, "Enter the class")
+            await enter(pages[0], school, session, "Enter the class")
             for page in pages[1:]:
-                await _enter(page, school, session, "Join the class")
+                await enter(page, school, session, "Join the class")
             for page in pages[1:]:
-                await _until(page, 2, 40)
+                await until_quality(page, 2, 40)
                 await _moves(page)
             (elsewhere,) = [n for n, one in enumerate(await _stats(product)) if one["mirrors"]]
             assert (await _stats(product))[elsewhere]["participants"] == 2
 
             # A page that shows it small is sent less there as well.
             await pages[1].set_viewport_size({"width": 640, "height": 500})
-            await _until(pages[1], 1, 20)
+            await until_quality(pages[1], 1, 20)
 
             worker = product.media_worker(elsewhere)
             assert worker is not None
