@@ -21,8 +21,6 @@ _REPORT_INTERVAL = 1.0  # seconds between two of its sender's reports, if it can
 _SECONDS_UNWATCHED = 10.0
 _SECONDS_TO_WAKE = 5.0
 _SILENT = 2.0  # seconds without a packet, after which its sender has no room for it
-
-
 _Packet = tuple[bytes, int, int, int]  # payload, marker, sequence number, timestamp
 
 

@@ -151,8 +151,8 @@ class SubscribeTransport(Transport):
         link.on_sent(sound + self._pace(theirs, found), is_held=self._holds_slides)
         probes = self._wiring.probes
         step = found.step + sound if found.step is not None else None
-        if step is None and self._holds_slides and self._limit is None:
-            step = link.sent + _AMPLE_FOR_SLIDES  # for slides to come as they are made
+        if step is None and self._holds_slides:  # for slides to come as they are made
+            step = min(link.sent + _AMPLE_FOR_SLIDES, self._limit or MOST)
         link.tick(now, step, lambda: probes.may_begin(self, now))
         if link.is_probing:
             self._probe.begin(self._views)

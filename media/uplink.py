@@ -20,6 +20,33 @@ _FREE = 1.15  # until it is so much of what came: it fits
 _REMEMBERED = 120  # seconds
 
 
+class _Drain:
+    """A queue was found while so much came, in bits per second: less is asked for until it is gone."""
+
+    def __init__(self, queue: float, came: float) -> None:
+        self.cap = _DRAINING * came
+        self.is_over = False
+        self._came = came
+        self._queue = queue  # seconds, when it was last looked at
+        self._seconds = 0
+
+    def look(self, queue: float, came: float) -> float | None:
+        """Return the cap for the next second; None when the queue does not come from what is sent to us."""
+        self._seconds += 1
+        was, self._queue = self._queue, queue
+        if queue < _GONE:
+            self.is_over = True
+            # Browsers do not reckon with all they send: sound that is sent twice takes 60 kb/s more.
+            least, most = _LEAST * self._came, _AFTER * self._came
+            return max(least, min(self.cap + most - came, most))
+        if self._seconds >= _MOST_SECONDS_DRAINING or self.cap < _LEAST * self._came:
+            self.is_over = True
+            return None
+        if self._seconds > 1 and queue > was - _FALLS:
+            self.cap *= _DRAINING
+        return self.cap
+
+
 class Uplink:
     """Of one connection. `cap` is the most to be sent to us, in bits per second; None: whatever there is."""
 
@@ -28,8 +55,7 @@ class Uplink:
         self._delay: float | None = None  # of this second's reports the soonest, by a clock that is not ours
         self._delays: deque[float] = deque(maxlen=_REMEMBERED)
         self._standing = 0  # seconds
-        self._draining: int | None = None  # seconds
-        self._queue = 0.0  # seconds, when it was last looked at
+        self._drain: _Drain | None = None
         self._came = 0.0  # bits per second, when the queue was found
 
     def on_report(self, told: int, now: float) -> None:
@@ -44,30 +70,21 @@ class Uplink:
             return
         self._delays.append(delay)
         queue = delay - min(self._delays)
-        if self._draining is not None:
-            self._drain(queue, came)
+        if self._drain is not None:
+            self._go_on(self._drain, queue, came)
             return
         self._standing = self._standing + 1 if queue > _STANDS else 0
         if self._standing >= _SECONDS_STANDING and came:
-            self._standing, self._draining, self._queue = 0, 0, queue
-            self._came, self.cap = came, _DRAINING * came
+            self._standing, self._drain = 0, _Drain(queue, came)
+            self._came, self.cap = came, self._drain.cap
         elif self.cap is not None:
             self.cap *= _GROWTH_AT_EASE if queue < _GONE else _GROWTH
             if self.cap > _FREE * self._came:
                 self.cap = None
 
-    def _drain(self, queue: float, came: float) -> None:
-        assert self._draining is not None  # noqa: S101 - the caller asked
-        assert self.cap is not None  # noqa: S101 - as above
-        self._draining += 1
-        was, self._queue = self._queue, queue
-        if queue < _GONE:
-            # Browsers do not reckon with all they send: sound that is sent twice takes 60 kb/s more.
-            least, most = _LEAST * self._came, _AFTER * self._came
-            self.cap, self._draining = max(least, min(self.cap + most - came, most)), None
-        elif self._draining >= _MOST_SECONDS_DRAINING or self.cap < _LEAST * self._came:
-            # It does not come from what is sent to us: the way is longer than it was.
-            self.cap, self._draining = None, None
+    def _go_on(self, drain: _Drain, queue: float, came: float) -> None:
+        self.cap = drain.look(queue, came)
+        if drain.is_over:
+            self._drain = None
+        if self.cap is None:  # the way is longer than it was
             self._delays.clear()
-        elif self._draining > 1 and queue > was - _FALLS:
-            self.cap *= _DRAINING

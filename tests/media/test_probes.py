@@ -274,6 +274,25 @@ async def test_a_probe_that_fails_leaves_the_picture_as_it_is_though_its_rate_wa
     viewer.close()
 
 
+@pytest.mark.parametrize(
+    ("carried", "limit", "probes"), [(100_000.0, 200_000, True), (400_000.0, 200_000, False)]
+)
+async def test_over_a_link_that_carried_less_than_ones_own_limit_more_is_looked_for_up_to_that_for_slides(
+    wiring: Wiring, monkeypatch: pytest.MonkeyPatch, *, carried: float, limit: int, probes: bool
+) -> None:
+    monkeypatch.setattr(SubscribeTransport, "send_rtp", lambda _self, _packet: None)
+    slot = next(Slot(one, wiring.mux.sender) for one in stage() if one.source == "screen")
+    viewer = _viewer(wiring, slot, 1)
+    viewer.show({slot.place.mid: 720}, limit)
+    viewer.bandwidth.budget, viewer.bandwidth._next_probe = carried, 0.0
+    viewer.aim(Programme([Picture(slot, VP8, 0, [120_000.0, 1_500_000.0], [360, 720])]))
+    assert viewer._holds_slides
+    assert viewer.bandwidth.is_probing == probes
+    if probes:
+        assert viewer.bandwidth.probe_rate(time.monotonic() + 1.2) <= 1.1 * limit
+    viewer.close()
+
+
 def _player(wiring: Wiring) -> PlayerTransport:
     return PlayerTransport(wiring, lambda *_: None, "p", [_camera(wiring)], on_ready=lambda: None)
 
