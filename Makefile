@@ -9,8 +9,11 @@ CACHE := .cache
 NODE_PATH := PATH="$(CURDIR)/$(CACHE)/node/bin:$$PATH"
 WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) web/index.html web/docs.html web/vite.config.ts
 IMAGE ?= liveserver
-# Media and browsers have the machine to themselves; the rest is tested two files at a time.
-ALONE := tests/browser tests/media tests/clients
+# Two files at a time, what waits most first; media only beside media, which mostly waits; browsers have the machine to
+# themselves.
+MEDIA := tests/media tests/clients
+REST := tests/signaling $(filter-out $(MEDIA) tests/signaling tests/browser,$(patsubst %/,%,$(sort $(wildcard tests/*/))))
+IN_TWOS := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help run test check fix bench fuzz fuzz-api web image lock openapi browser programs clean
 help:  ## this list
@@ -23,8 +26,9 @@ test: $(VENV)/dev web/dist/index.html browser programs  ## every test, real brow
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(foreach one,$(ALONE),--ignore=$(one))
-	$(BIN)/python -m pytest $(ALONE)
+	$(BIN)/python -m pytest $(IN_TWOS) $(REST)
+	$(BIN)/python -m pytest $(IN_TWOS) $(MEDIA)
+	$(BIN)/python -m pytest tests/browser
 endif
 
 check: $(VENV)/dev web/node_modules/ready  ## style, types and import contracts
