@@ -95,7 +95,9 @@ async def measure(viewers: int, seconds: float) -> dict[str, Any]:
         "keyframes asked for, most in any second of one quality": max(
             map(_most_in_a_second, asked.times.values())
         ),
-        "and of all qualities together (target 1)": _most_in_a_second(sorted(itertools.chain(*asked.times.values()))),
+        "and of all qualities together (target 1)": _most_in_a_second(
+            sorted(itertools.chain(*asked.times.values()))
+        ),
         "keyframes asked for, of all in ten seconds": sum(map(len, asked.times.values())),
         "longest pause of those before, ms": 1000 * max(pauses),
         "ticks over 20 ms late": stats["late_ticks"],
