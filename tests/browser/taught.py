@@ -81,6 +81,19 @@ async def taught(school: School, open_page: OpenPage, *, slides: bool = False) -
     return session, page
 
 
+async def with_a_speaker(
+    school: School, open_page: OpenPage, teacher: Person, student: Person, session: str
+) -> Page:
+    """The teacher is seen, and a student who has the floor; return the student's page."""
+    desk, page = await open_page(teacher.email), await open_page(student.email)
+    await enter(desk, school, session, "Enter the class")
+    await enter(page, school, session, "Join the class")
+    await expect(page.get_by_role("button", name="Raise hand")).to_be_visible()
+    await give_the_floor(desk, student)
+    await page.get_by_role("button", name="Camera on").click()
+    return page
+
+
 async def give_the_floor(desk: Page, who: Person) -> None:
     await desk.evaluate("(who) => window.liveserverClass.giveFloor(who)", who.id)
 

@@ -7,7 +7,7 @@ from playwright.async_api import expect
 
 from tests.browser.conftest import OpenPage
 from tests.browser.links import relayed
-from tests.browser.taught import enter, give_the_floor
+from tests.browser.taught import enter, give_the_floor, with_a_speaker
 from tests.builders import Person, School, until
 from tests.voices import QUIET, Voice
 
@@ -109,14 +109,7 @@ async def test_who_is_pinned_is_large_and_the_first_that_a_thin_link_carries(
     course = await school.course(teacher)
     await school.enroll([student, viewer], course)
     session = await school.session(teacher, course, seats=2)
-    pages = {}
-    for who, button in ((teacher, "Enter the class"), (student, "Join the class")):
-        page = pages[who.id] = await open_page(who.email)
-        await enter(page, school, session, button)
-    await expect(pages[student.id].get_by_role("button", name="Raise hand")).to_be_visible()
-    await give_the_floor(pages[teacher.id], student)
-    await pages[student.id].get_by_role("button", name="Camera on").click()
-
+    await with_a_speaker(school, open_page, teacher, student, session)
     page = await open_page(viewer.email, width=390, language="ar")
     async with relayed(page, school.product) as relay:
         await enter(page, school, session, "انضم إلى الحصة")

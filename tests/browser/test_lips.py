@@ -2,12 +2,12 @@
 
 import asyncio
 
-from playwright.async_api import Page, expect
+from playwright.async_api import Page
 
 from tests.browser.conftest import OpenPage
 from tests.browser.links import relayed
-from tests.browser.taught import SEEN, enter, give_the_floor, looked, taught, until_quality
-from tests.builders import Person, School
+from tests.browser.taught import SEEN, enter, taught, until_quality, with_a_speaker
+from tests.builders import School
 
 # How far the picture is ahead of the sound, in ms of the sender's clock; null until both clocks are known.
 _LIPS = """async () => {
@@ -20,11 +20,11 @@ _LIPS = """async () => {
 }"""
 
 
-async def _lips(page: Page) -> float:
+async def _lips(page: Page, script: str = _LIPS) -> float:
     """Return how far picture and sound are from each other, in milliseconds: the median of eleven looks."""
     offsets: list[float] = []
     for _ in range(60):
-        offset = await page.evaluate(_LIPS)
+        offset = await page.evaluate(script)
         if offset is not None:
             offsets.append(abs(offset))
         if len(offsets) == 11:
@@ -84,28 +84,13 @@ async def test_the_lips_of_who_has_the_floor_move_with_their_words(
     course = await school.course(teacher)
     await school.enroll([student, viewer], course)
     session = await school.session(teacher, course, seats=2)
-    desk, speaker, page = [await open_page(one.email) for one in (teacher, student, viewer)]
-    await enter(desk, school, session, "Enter the class")
-    await enter(speaker, school, session, "Join the class")
-    await expect(speaker.get_by_role("button", name="Raise hand")).to_be_visible()
-    await give_the_floor(desk, student)
-    await speaker.get_by_role("button", name="Camera on").click()
+    speaker = await with_a_speaker(school, open_page, teacher, student, session)
     await speaker.get_by_role("button", name="Unmute").click()
+    page, lips = await open_page(viewer.email), f"() => ({_LIPS_OF})('{student.id}')"
     async with relayed(page, school.product) as relay:
         await enter(page, school, session, "Join the class")
-        await _stay_together(page, student)
+        assert await _lips(page, lips) < 80
         for link in (relay.down, relay.up):
             link.delay, link.jitter = 0.05, 0.1
         await asyncio.sleep(10)
-        await _stay_together(page, student)
-
-
-async def _stay_together(page: Page, who: Person) -> None:
-    """Look eleven times, half a second apart, once both are played."""
-    await looked(page, f"() => ({_LIPS_OF})('{who.id}')", lambda apart: apart is not None, 30)
-    offsets: list[float] = []
-    for _ in range(11):
-        await asyncio.sleep(0.5)
-        offsets.append(abs(await page.evaluate(_LIPS_OF, who.id)))
-    print(f"picture and sound are {sorted(offsets)} ms apart")
-    assert sorted(offsets)[5] < 80
+        assert await _lips(page, lips) < 80

@@ -25,16 +25,12 @@ _WAYS = """async () => {
   });
   return ways;
 }"""
-
-
 _RELAY_ONLY = """
 const Real = RTCPeerConnection;
 window.RTCPeerConnection = class extends Real {
   constructor(configuration) { super({ ...configuration, iceTransportPolicy: 'relay' }); }
 };
 """
-
-
 # A browser that says when packets arrive, and not what its link carries.
 _NO_REMB = """
 const accept = RTCPeerConnection.prototype.setLocalDescription;
@@ -45,8 +41,6 @@ RTCPeerConnection.prototype.setLocalDescription = async function (description) {
   return accept.call(this, { type: 'answer', sdp });
 };
 """
-
-
 _SENT = """async () => {
   const sent = {};
   (await window.liveserverClass.media.publisher.pc.getStats()).forEach((one) => {
