@@ -9,11 +9,9 @@ CACHE := .cache
 NODE_PATH := PATH="$(CURDIR)/$(CACHE)/node/bin:$$PATH"
 WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) web/index.html web/docs.html web/vite.config.ts
 IMAGE ?= liveserver
-# Two files at a time, what waits most first; media only beside media, which mostly waits; browsers have the machine to
-# themselves.
+# Two files at a time, media's only beside each other, for they mostly wait; browsers have the machine to themselves.
 MEDIA := tests/media tests/clients
-REST := tests/signaling $(filter-out $(MEDIA) tests/signaling tests/browser,$(patsubst %/,%,$(sort $(wildcard tests/*/))))
-IN_TWOS := -n 2 --dist loadfile --no-loadscope-reorder
+IN_TWOS := -n 2 --dist loadfile
 
 .PHONY: help run test check fix bench fuzz fuzz-api web image lock openapi browser programs clean
 help:  ## this list
@@ -26,7 +24,7 @@ test: $(VENV)/dev web/dist/index.html browser programs  ## every test, real brow
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
-	$(BIN)/python -m pytest $(IN_TWOS) $(REST)
+	$(BIN)/python -m pytest $(IN_TWOS) $(foreach one,$(MEDIA) tests/browser,--ignore=$(one))
 	$(BIN)/python -m pytest $(IN_TWOS) $(MEDIA)
 	$(BIN)/python -m pytest tests/browser
 endif
