@@ -16,12 +16,14 @@ from tests.browser.turn import turn
 from tests.builders import School
 from tests.product import Product
 
+# Over the pair that carries media; the nomination of it may be answered only after the first pictures.
 _WAYS = """async () => {
   const report = await window.liveserverClass.stats();
   const ways = [];
   report.forEach((one) => {
-    if (one.type === 'candidate-pair' && one.nominated)
-      ways.push(report.get(one.localCandidateId).candidateType);
+    if (one.type !== 'transport') return;
+    const pair = report.get(one.selectedCandidatePairId);
+    ways.push(report.get(pair.localCandidateId).candidateType);
   });
   return ways;
 }"""
