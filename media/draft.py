@@ -10,6 +10,8 @@ from media.red import primary
 from media.rtp import HEADER_SIZE
 from media.vp8 import Parted
 
+_HEAD = struct.Struct("!BBHL")
+
 Entry = tuple[int, int, int, bytes]  # marker and payload type, sequence, timestamp, payload
 
 
@@ -51,31 +53,25 @@ class Layout:
 
     def __init__(self, drafts: Sequence[Draft], sizes: Sequence[int], room: int = 0) -> None:
         self._drafts = drafts
-        self._padding = []
-        form = ["!"]
-        for draft, size in zip(drafts, sizes, strict=True):
-            missing = size - draft.size
-            numbers = draft.parted.form if draft.parted is not None else ""
-            form.append(f"BBHL{len(draft.middle)}s{numbers}{len(draft.tail) + missing}s{room}x")
-            self._padding.append(bytes(missing - 1) + bytes((missing,)) if missing else b"")
-        self._form = struct.Struct("".join(form))
+        missing = [size - draft.size for draft, size in zip(drafts, sizes, strict=True)]
+        self._padded = [0x20 if one else 0 for one in missing]
+        self._behind = [
+            bytes(one - 1) + bytes((one,)) + bytes(room) if one else bytes(room) for one in missing
+        ]
 
     def part(self, shift: Shift = NONE, types: bytes | None = None) -> bytes:
         """Return the packets with numbers shifted and, by a table, their payload type for each of ours."""
-        values: list[int | bytes] = []
-        for draft, padding in zip(self._drafts, self._padding, strict=True):
-            kind = draft.kind if types is None else draft.kind & 0x80 | types[draft.kind & 0x7F]
-            values += (
-                draft.first | 0x20 if padding else draft.first,
-                kind,
+        pieces: list[bytes] = []
+        for draft, padded, behind in zip(self._drafts, self._padded, self._behind, strict=True):
+            head = _HEAD.pack(
+                draft.first | padded,
+                draft.kind if types is None else draft.kind & 0x80 | types[draft.kind & 0x7F],
                 (draft.sequence + shift.sequence) & 0xFFFF,
                 (draft.timestamp + shift.timestamp) & 0xFFFFFFFF,
-                draft.middle,
             )
-            if draft.parted is not None:
-                values += draft.parted.numbers(shift.picture, shift.tl0)
-            values.append(draft.tail + padding if padding else draft.tail)
-        return self._form.pack(*values)
+            numbers = draft.parted.numbers(shift.picture, shift.tl0) if draft.parted is not None else b""
+            pieces += (head, draft.middle, numbers, draft.tail, behind)
+        return b"".join(pieces)
 
 
 def packet(draft: Draft, shift: Shift = NONE, types: bytes | None = None) -> bytes:

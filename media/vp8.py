@@ -3,6 +3,8 @@
 import struct
 from dataclasses import dataclass
 
+_BOTH = struct.Struct("!HB")  # a picture id of two bytes, and TL0PICIDX
+
 
 @dataclass(slots=True)
 class Continuity:
@@ -40,43 +42,41 @@ class Continuity:
 
 
 class Parted:
-    """A payload taken apart around picture id and TL0PICIDX, for others to be made that differ in these.
+    """A payload taken apart around picture id and TL0PICIDX, for others to be made that differ in these."""
 
-    Between `head` and `tail` stand the numbers, in the `form` of the struct module.
-    """
-
-    __slots__ = ("_picture", "_tl0", "_wide", "form", "head", "tail")
+    __slots__ = ("_picture", "_tl0", "_wide", "head", "tail")
 
     def __init__(self, payload: bytes) -> None:
         picture_at, tl0_at = _fields(payload)
         begin = end = picture_at or tl0_at
         self._picture = self._tl0 = -1
-        self._wide, self.form = False, ""
+        self._wide = False
         if picture_at:
             self._picture, self._wide = _picture_id(payload, picture_at)
-            self.form = "H" if self._wide else "B"
-            end += struct.calcsize(self.form)
+            end += 2 if self._wide else 1
         if tl0_at:
             self._tl0 = payload[tl0_at]
-            self.form += "B"
             end = tl0_at + 1
         self.head, self.tail = payload[:begin], payload[end:]
 
-    def numbers(self, picture: int, tl0: int) -> tuple[int, ...]:
-        """Return the numbers with so much added to them."""
+    def numbers(self, picture: int, tl0: int) -> bytes:
+        """Return what stands between head and tail, with so much added to the numbers."""
+        picture += self._picture
+        tl0 = self._tl0 + tl0 & 0xFF
         if self._wide and self._tl0 >= 0:
-            return 0x8000 | self._picture + picture & 0x7FFF, self._tl0 + tl0 & 0xFF
-        found: tuple[int, ...] = ()
-        if self._picture >= 0:
-            number = self._picture + picture
-            found = (0x8000 | number & 0x7FFF if self._wide else number & 0x7F,)
-        return found if self._tl0 < 0 else (*found, self._tl0 + tl0 & 0xFF)
+            return _BOTH.pack(0x8000 | picture & 0x7FFF, tl0)
+        found = b""
+        if self._wide:
+            found = (0x8000 | picture & 0x7FFF).to_bytes(2, "big")
+        elif self._picture >= 0:
+            found = bytes((picture & 0x7F,))
+        return found + bytes((tl0,)) if self._tl0 >= 0 else found
 
 
 def shifted(payload: bytes, picture: int, tl0: int) -> bytes:
     """Return the payload with so much added to picture id and TL0PICIDX, of the same length."""
     parted = Parted(payload)
-    return parted.head + struct.pack(f"!{parted.form}", *parted.numbers(picture, tl0)) + parted.tail
+    return parted.head + parted.numbers(picture, tl0) + parted.tail
 
 
 def numbers(payload: bytes) -> tuple[int, int]:
