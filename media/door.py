@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +36,17 @@ class Door:
         self._sealed = SealedInlet(other_hosts, self._piped) if other_hosts else None
         self._unproven: dict[asyncio.StreamWriter, None] = {}  # in the order they came
 
-    async def open(self, orders: Orders) -> None:
+    async def open(self, orders: Orders, on_read: Callable[[], None]) -> None:
+        """Take orders, and what comes over pipes, and say after each time that something of it was read."""
         self._orders = orders
         loop = asyncio.get_running_loop()
         self._control.unlink(missing_ok=True)
         self._servers.append(await asyncio.start_unix_server(self._near, str(self._control)))
         self._control.chmod(0o600)
-        self._inlet.start(loop)
+        self._inlet.start(loop, on_read)
         if self._sealed is not None:
             self._servers.append(await asyncio.start_server(self._far, *endpoint(self._other_hosts)))
-            self._sealed.start(loop)
+            self._sealed.start(loop, on_read)
 
     def shut(self) -> None:
         """Take nobody new."""
@@ -77,9 +78,9 @@ class Door:
         """How many datagrams came to the port of other hosts that were not sealed for it."""
         return self._sealed.refused if self._sealed is not None else 0
 
-    def _piped(self, message: bytes) -> None:
+    def _piped(self, head: bytes, packets: Sequence[bytes]) -> None:
         if self._orders is not None:
-            self._orders.take(message)
+            self._orders.take(head, packets)
 
     async def _near(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._serve(Channel(reader, writer))

@@ -77,24 +77,25 @@ class Mirror(Room):
             layer.ssrc = ssrc_of(place, quality)
         return producer
 
-    def take(self, mid: int, quality: int, packet: bytes) -> None:
+    def take(self, mid: int, quality: int, packets: Sequence[bytes]) -> None:
         """Take what came over the pipe. Raises RtcpError, IndexError, struct.error."""
         producer = self.places[mid].producer
         if producer is None or quality >= len(producer.layers):
             return
         layer, now = producer.layers[quality], time.monotonic()
-        if is_rtcp(packet):
-            for report in rtcp.parse(packet):
-                if isinstance(report, rtcp.SenderReport):
-                    layer.on_sender_report(report, now)
-            return
-        kind = packet[1] & 0x7F
-        if kind not in {layer.payload_type, RED}:
-            return  # of a source before or after: it is shown in a moment
-        first, second, sequence, timestamp, _ = HEADER.unpack_from(packet)
-        # A host that was not updated yet lays packets out, with the time of sending.
-        begin = HEADER_SIZE + (SEND_TIME_SIZE if first & 0x10 else 0)
-        layer.on_rtp(packet[begin:], second & 0x80, sequence, timestamp, now, red=kind == RED)
+        for packet in packets:
+            if is_rtcp(packet):
+                for report in rtcp.parse(packet):
+                    if isinstance(report, rtcp.SenderReport):
+                        layer.on_sender_report(report, now)
+                continue
+            first, second, sequence, timestamp, _ = HEADER.unpack_from(packet)
+            kind = second & 0x7F
+            if kind not in (layer.payload_type, RED):
+                continue  # of a source before or after: it is shown in a moment
+            # A host that was not updated yet lays packets out, with the time of sending.
+            begin = HEADER_SIZE + (SEND_TIME_SIZE if first & 0x10 else 0)
+            layer.on_rtp(packet[begin:], second & 0x80, sequence, timestamp, now, red=kind == RED)
 
     def _producers(self) -> list[Producer]:
         return [slot.producer for slot in self.places if slot.producer is not None]

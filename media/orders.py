@@ -103,13 +103,13 @@ class Orders:
                 if participant.owner is owner:
                     participant.gone_at = time.monotonic()
 
-    def take(self, message: bytes) -> None:
+    def take(self, head: bytes, packets: Sequence[bytes]) -> None:
         """Take what came over a pipe."""
         try:
-            number, mid, quality = HEAD.unpack_from(message)
+            number, mid, quality = HEAD.unpack(head)
             mirror = self._mirrors.get(number)
             if mirror is not None:
-                mirror.take(mid, quality, message[HEAD.size :])
+                mirror.take(mid, quality, packets)
         except (RtcpError, IndexError, struct.error):
             _log.exception("media.pipe")
 

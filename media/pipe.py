@@ -1,10 +1,14 @@
 """Media from one worker to another: what a room shows, once, for all who watch it there.
 
-A pipe has every quality of every place, but for those that rest because nobody watches them there, as it is
-numbered here, neither laid out nor encrypted. Packets go over a unix socket that keeps messages whole, or, to
-another host, as sealed datagrams (media/sealing.py) to the port its control connection goes to:
+A pipe has every quality of every place, but for those that rest because nobody watches them there, as it
+is numbered here, neither laid out nor encrypted. It goes over a unix socket that keeps messages whole, a
+burst in one, for to wake the other worker costs more than a packet does:
 
-    number of the mirror (2 bytes), mid, quality (a byte each), an RTP packet or RTCP
+    number of the mirror (2 bytes), mid, quality (a byte each),
+    and of each packet, RTP or RTCP, its length (2 bytes) and itself
+
+To another host go sealed datagrams (media/sealing.py), to the port its control connection goes to. They are
+no longer than a link takes: each has one packet, without its length.
 
 What is missing is asked for by RTCP of the other worker, in events of its control connection. A stream of a
 pipe is named by an SSRC of its own there, for one place's qualities share theirs.
@@ -29,9 +33,13 @@ from media.strand import Strand
 
 HEAD = struct.Struct("!HBB")
 _VERSION = 0x80  # RTP's, with no extension and no padding
-_LONGEST = 4096
+_SIZE = struct.Struct("!H")
+_LONGEST = 1 << 15  # bytes of a message: sixteen packets take 24 kB
 _BATCH = 128
 _BUFFER_BYTES = 4 << 20
+
+
+Send = Callable[[bytes, Sequence[bytes]], None]  # packets, behind the head that names their stream
 
 
 def ssrc_of(place: Place, quality: int) -> int:
@@ -41,23 +49,25 @@ def ssrc_of(place: Place, quality: int) -> int:
 class Feed:
     """One quality of one place, on its way to the other worker. Closed by its pipe."""
 
-    def __init__(self, strand: Strand, ssrc: int, head: bytes, send: Callable[[bytes], None]) -> None:
+    def __init__(self, strand: Strand, ssrc: int, head: bytes, send: Send) -> None:
         self.strand = strand
         self.ssrc = ssrc
         self._head = head
         self._send = send
 
     def take(self, entries: Sequence[Entry]) -> None:
-        for kind, sequence, timestamp, payload in entries:
-            head = HEADER.pack(_VERSION, kind, sequence, timestamp, self.ssrc)
-            self._send(self._head + head + payload)
+        head, ssrc = HEADER.pack, self.ssrc
+        packets = [
+            head(_VERSION, kind, number, stamp, ssrc) + payload for kind, number, stamp, payload in entries
+        ]
+        self._send(self._head, packets)
 
     def report(self) -> None:
         """Tell the clocks of what is sent."""
         strand, clock = self.strand, self.strand.clock()
         if clock is not None:
             said = rtcp.sender_report(self.ssrc, *clock, strand.packets, strand.octets)
-            self._send(self._head + said)
+            self._send(self._head, [said])
 
 
 class Pipe:
@@ -67,7 +77,7 @@ class Pipe:
         self,
         number: int,
         slots: Sequence[Slot],
-        send: Callable[[bytes], None],
+        send: Send,
         show: Callable[[list[dict[str, Any]], list[str]], None],
         on_closed: Callable[[], None],
     ) -> None:
@@ -187,16 +197,20 @@ class Outlet:
             raise
         self._socket = opened
 
-    def send(self, message: bytes) -> None:
+    def send(self, head: bytes, packets: Sequence[bytes]) -> None:
         """Send, or drop what a worker that is behind cannot take: it asks for it again."""
         if self._socket is None:
             return
-        if self._sealer is not None:
-            message = self._sealer.datagram(self._name, message)
-        try:
-            self._socket.send(message)
-        except OSError:
-            self.dropped += 1
+        if self._sealer is None:
+            sized = [part for packet in packets for part in (_SIZE.pack(len(packet)), packet)]
+            messages = [b"".join((head, *sized))]
+        else:
+            messages = [self._sealer.datagram(self._name, head + packet) for packet in packets]
+        for message in messages:
+            try:
+                self._socket.send(message)
+            except OSError:
+                self.dropped += 1
 
     def close(self) -> None:
         if self._socket is not None:
@@ -204,11 +218,21 @@ class Outlet:
             self._socket = None
 
 
+def _packets(message: bytes) -> list[bytes]:
+    """Return the packets of a message. Raises struct.error."""
+    packets, at = [], HEAD.size
+    while at < len(message):
+        begin = at + _SIZE.size
+        at = begin + _SIZE.unpack_from(message, at)[0]
+        packets.append(message[begin:at])
+    return packets
+
+
 class Inlet:
     """Where pipes of this host's other workers end. Closed by the worker."""
 
-    def __init__(self, path: Path, on_message: Callable[[bytes], None]) -> None:
-        self._on_message = on_message
+    def __init__(self, path: Path, take: Send) -> None:
+        self._take = take
         self._connections: set[socket.socket] = set()
         path.unlink(missing_ok=True)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -217,7 +241,9 @@ class Inlet:
         path.chmod(0o600)
         self._socket.listen(64)
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+    def start(self, loop: asyncio.AbstractEventLoop, on_read: Callable[[], None]) -> None:
+        """Take what comes, and say so after each message."""
+        self._on_read = on_read
         loop.add_reader(self._socket, self._accept, loop)
 
     def close(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -233,26 +259,27 @@ class Inlet:
             loop.add_reader(connection, self._readable, loop, connection)
 
     def _readable(self, loop: asyncio.AbstractEventLoop, connection: socket.socket) -> None:
-        for _ in range(_BATCH):
-            try:
-                message = connection.recv(_LONGEST)
-            except BlockingIOError:
-                return
-            except OSError:
-                message = b""
-            if not message:
-                loop.remove_reader(connection)
-                connection.close()
-                self._connections.discard(connection)
-                return
-            self._on_message(message)
+        """Take one message: mostly there is no other, and to look costs no less than to be called again."""
+        try:
+            message = connection.recv(_LONGEST)
+        except BlockingIOError:
+            return
+        except OSError:
+            message = b""
+        if message:
+            self._take(message[: HEAD.size], _packets(message))
+            self._on_read()
+            return
+        loop.remove_reader(connection)
+        connection.close()
+        self._connections.discard(connection)
 
 
 class SealedInlet:
     """Where pipes of other hosts end; each control connection from there opens one. Closed by the worker."""
 
-    def __init__(self, address: str, on_message: Callable[[bytes], None]) -> None:
-        self._on_message = on_message
+    def __init__(self, address: str, take: Send) -> None:
+        self._take = take
         self._openers: dict[bytes, Opener] = {}
         self.refused = 0  # datagrams that were not sealed for us
         self._socket = _datagrams(address)
@@ -260,8 +287,14 @@ class SealedInlet:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
         self._socket.bind(endpoint(address))
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        loop.add_reader(self._socket, self._readable)
+    def start(self, loop: asyncio.AbstractEventLoop, on_read: Callable[[], None]) -> None:
+        """Take what comes, and say so after each time."""
+
+        def readable() -> None:
+            self._read()
+            on_read()
+
+        loop.add_reader(self._socket, readable)
 
     def close(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.remove_reader(self._socket)
@@ -274,7 +307,7 @@ class SealedInlet:
     def forget(self, keys: Keys) -> None:
         self._openers.pop(keys.pipe_name, None)
 
-    def _readable(self) -> None:
+    def _read(self) -> None:
         for _ in range(_BATCH):
             try:
                 data = self._socket.recv(_LONGEST)
@@ -289,4 +322,4 @@ class SealedInlet:
             except SealError:
                 self.refused += 1
                 continue
-            self._on_message(message)
+            self._take(message[: HEAD.size], [message[HEAD.size :]])

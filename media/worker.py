@@ -75,7 +75,7 @@ class Worker:
         )
         self._clock = Clock(orders.tick)
         self._mux.start(loop, on_read=self._clock.ride)
-        await self._door.open(orders)
+        await self._door.open(orders, on_read=self._clock.ride)
         # What lives from here on is the rooms; the rest is never garbage.
         gc.collect()
         gc.freeze()

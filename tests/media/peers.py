@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -110,10 +110,10 @@ def lossy_pipes() -> Iterator[Loss]:
     """Let pipes that are opened from now on lose messages."""
     send, loss = Outlet.send, Loss()
 
-    def lossy(self: Outlet, message: bytes) -> None:
+    def lossy(self: Outlet, head: bytes, packets: Sequence[bytes]) -> None:
         loss.messages += loss.begun
         if not loss.begun or loss.messages % 12:
-            send(self, message)
+            send(self, head, packets)
 
     with patch.object(Outlet, "send", lossy):
         yield loss

@@ -2,6 +2,7 @@
 
 import asyncio
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 from unittest.mock import Mock, patch
@@ -121,7 +122,7 @@ async def test_what_slept_there_is_taken_again_though_its_numbers_went_on(tmp_pa
 
         def comes(sequence: int) -> int:
             packet = struct.pack("!BBHLL", 0x80, 0x80 | VP8.payload_type, sequence, 0, 7) + b"\x10\x01"
-            mirror.take(1, 2, packet)
+            mirror.take(1, 2, [packet])
             return best.packets
 
         assert comes(100) == 1
@@ -161,10 +162,9 @@ async def test_what_a_strand_numbered_arrives_as_it_was(tmp_path: Path) -> None:
         ):
             strand = Slot(mirror.places[mid].place, wiring.mux.sender).strands[0]
 
-            def out(message: bytes, mid: int = mid) -> None:
-                number, *where = struct.unpack_from("!HBB", message)
-                assert (number, *where) == (9, mid, 0)
-                mirror.take(mid, 0, message[4:])
+            def out(head: bytes, packets: Sequence[bytes], mid: int = mid) -> None:
+                assert struct.unpack("!HBB", head) == (9, mid, 0)
+                mirror.take(mid, 0, packets)
 
             feed = Feed(strand, 7, struct.pack("!HBB", 9, mid, 0), out)
             assert not strand.is_watched
@@ -177,7 +177,7 @@ async def test_what_a_strand_numbered_arrives_as_it_was(tmp_path: Path) -> None:
         assert came == sent
         # From a host that was not updated yet.
         head = struct.pack("!BBHLL", 0x90, 0x80 | H264.payload_type, 701, 9000, 7)
-        mirror.take(1, 0, head + send_time(1.0) + b"\x65idr")
+        mirror.take(1, 0, [head + send_time(1.0) + b"\x65idr"])
         assert came[-1] == (b"\x65idr", 0x80, 701, 9000, False)
 
 

@@ -372,17 +372,16 @@ async def test_sound_and_picture_of_one_sender_are_on_one_line_there_and_at_anot
             assert strand.layer is not None
             kind = strand.layer.payload_type
             payload = _frame(1, key=True) if mid == 1 else b"opus"
-            mirror.take(mid, 0, struct.pack("!BBHLL", 0x80, 0x80 | kind, 5, 9000, 7) + payload)
+            mirror.take(mid, 0, [struct.pack("!BBHLL", 0x80, 0x80 | kind, 5, 9000, 7) + payload])
             assert strand.clock() is None
             # The other worker's line is its own: its clock says 3 s, and 2 of these are 9000.
             with monkeypatch.context() as later:
                 moment = time.monotonic() + 0.4 * (mid - 1)
                 later.setattr(time, "monotonic", lambda moment=moment: moment)
-                mirror.take(mid, 0, rtcp.sender_report(7, 3 << 32, 9000 + rate, 1, 1))
+                mirror.take(mid, 0, [rtcp.sender_report(7, 3 << 32, 9000 + rate, 1, 1)])
             if mid == 1:
-                mirror.take(
-                    mid, 0, struct.pack("!BBHLL", 0x80, 0x80 | kind, 6, 9000 + rate // 10, 7) + _frame(2)
-                )
+                head = struct.pack("!BBHLL", 0x80, 0x80 | kind, 6, 9000 + rate // 10, 7)
+                mirror.take(mid, 0, [head + _frame(2)])
             clock = strand.clock()
             assert clock is not None
             assert strand.layer.timeline.shift is not None
