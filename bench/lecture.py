@@ -23,6 +23,7 @@ from aiortc.rtcdtlstransport import RTCCertificate
 from bench.namespaces import Namespace
 from bench.peers import Peer
 from media.control import WorkerClient
+from media.memory import HUGE_PAGES
 from media.rtp import URI_MID, URI_RID
 from media.worker import advertised
 
@@ -125,6 +126,7 @@ async def workers(
                 [*python, "-m", "bench.worker", str(n), str(most), address, *controls],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
+                env={**HUGE_PAGES, **os.environ},
             )
             for n in range(count)
         ]

@@ -10,9 +10,10 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 
 import aiohttp
@@ -27,6 +28,7 @@ from liveserver.embedded.valkey import Valkey
 from liveserver.outside.transcoding import Transcoder
 from liveserver.storage.migrating import migrate
 from media.channel import endpoint
+from media.memory import HUGE_PAGES
 
 _SECONDS_TO_READY = 60.0
 _SHORTEST_LIFE = 5.0  # seconds; who dies sooner waits before it is started again
@@ -120,7 +122,8 @@ class Supervisor:
             await demo.prepare(self._settings, running)
         Transcoder(self._settings.state.dir / "spool").clear()
         for n in range(running.workers):
-            await self._keep(f"media-{n}", partial(self._ours, "media", "--index", str(n)))
+            worker = partial(self._ours, "media", "--index", str(n), defaults=HUGE_PAGES)
+            await self._keep(f"media-{n}", worker)
             watching = pulse.watch(running.control_socket(n), partial(self._end_hanging, f"media-{n}"))
             self._watchers.append(asyncio.create_task(watching, name=f"pulse-{n}"))
         for n in range(self._settings.http.processes):
@@ -162,9 +165,11 @@ class Supervisor:
                 file.write(secrets.token_hex(32))
         return path.read_text(encoding="utf-8")
 
-    async def _ours(self, *arguments: str) -> Child:
-        """Start a process of our own; it reads run.json for the rest."""
-        environment = {**os.environ, **self._overrides()}
+    async def _ours(self, *arguments: str, defaults: Mapping[str, str] = MappingProxyType({})) -> Child:
+        """Start a process of our own; it reads run.json for the rest. The operator's environment goes before
+        the defaults.
+        """
+        environment = {**defaults, **os.environ, **self._overrides()}
         command = [sys.executable, "-m", "liveserver", *arguments]
         return await Child.start(arguments[0], command, log=None, env=environment)
 

@@ -18,6 +18,7 @@ from aiortc.rtcdtlstransport import (
     RTCDtlsParameters,
     RTCDtlsTransport,
 )
+from OpenSSL import SSL
 
 from media.sdp import Fingerprint
 
@@ -37,6 +38,7 @@ class Certificate:
         self.inner = RTCCertificate.generateCertificate()
         make: Any = self.inner._create_ssl_context
         context = make(_PROFILES)
+        context.set_mode(SSL.MODE_RELEASE_BUFFERS)  # 40 kB of a connection that has shaken hands
         setattr(self.inner, "_create_ssl_context", lambda srtp_profiles: context)  # noqa: ARG005, B010
 
     @property

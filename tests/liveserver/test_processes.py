@@ -43,6 +43,16 @@ def test_no_process_outlives_the_supervisor(tmp_path: Path, how: signal.Signals)
         assert not _gone(family, 20)
 
 
+def test_a_media_worker_has_its_heap_in_huge_pages(product: Product) -> None:
+    if "[madvise]" not in Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text():
+        pytest.skip("this kernel gives huge pages to everybody, or to nobody")
+    worker = product.media_worker()
+    assert worker is not None
+    maps = Path(f"/proc/{worker.pid}/smaps").read_text()
+    flags = maps.partition("[heap]")[2].partition("VmFlags:")[2].partition("\n")[0]
+    assert "hg" in flags.split()
+
+
 def test_data_is_kept_after_a_hard_kill_and_the_demo_class_starts_now(tmp_path: Path) -> None:
     async def sessions(product: Product) -> list[tuple[str, str]]:
         async with aiohttp.ClientSession() as client:
