@@ -12,9 +12,9 @@ import pytest
 from media.control import WorkerRefused
 from media.formats import H264, VP8
 from media.mirror import Mirror
-from media.pipe import Feed
+from media.pipe import Feed, Inlet, Outlet
 from media.red import PAYLOAD_TYPE as RED
-from media.rtp import send_time
+from media.rtp import LONGEST, send_time
 from media.slot import Slot
 from media.spill import Spill
 from tests.builders import until
@@ -179,6 +179,25 @@ async def test_what_a_strand_numbered_arrives_as_it_was(tmp_path: Path) -> None:
         head = struct.pack("!BBHLL", 0x90, 0x80 | H264.payload_type, 701, 9000, 7)
         mirror.take(1, 0, [head + send_time(1.0) + b"\x65idr"])
         assert came[-1] == (b"\x65idr", 0x80, 701, 9000, False)
+
+
+async def test_a_burst_goes_over_a_pipe_in_one_message(tmp_path: Path) -> None:
+    came: list[tuple[bytes, Sequence[bytes]]] = []
+    read = Mock()
+    inlet, outlet = Inlet(tmp_path / "c.pipe", lambda *what: came.append(what)), Outlet(str(tmp_path / "c"))
+    loop = asyncio.get_running_loop()
+    inlet.start(loop, read)
+    outlet.open(None)
+    longest = [bytes((n,)) * LONGEST for n in range(16)]
+    bursts = [(b"head", [b"\x80", b"", longest[1]]), (b"tail", longest), (b"more", [b"\x80\xc8"])]
+    for burst in bursts:
+        outlet.send(*burst)
+    await until(lambda: len(came) == len(bursts), 5)
+    assert came == bursts
+    assert read.call_count == len(bursts)
+    outlet.close()
+    await until(lambda: not inlet._connections, 5)
+    inlet.close(loop)
 
 
 async def test_a_stale_farewell_harms_no_room_of_ones_own(tmp_path: Path) -> None:
