@@ -2,7 +2,9 @@
 
 Half of the viewers watch at each; the second has the class over a pipe of decrypted RTP. The CPU of both
 processes together per packet sent to a viewer, and the time a packet takes, to viewers of both. One and two
-take turns; figures are medians of the turns, and their ratio is what counts.
+take turns; figures are medians of the turns, and their ratio is what counts. Beside it stands what the
+machine takes for two processes by itself, in the same turns: the bare loop of bench/forwarding, paced as a
+class is, with all viewers in one process, and with half of them in each of two at the same time.
 
     python -m bench.spilling [viewers ...] [--seconds 3] [--turns 7]
 """
@@ -12,27 +14,41 @@ import asyncio
 import json
 import statistics
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import Any
 
+from bench.forwarding import floor, least
 from bench.lecture import PROGRAMMES, RESULTS, Turn, lecture
 
+_CLASS = PROGRAMMES["class"]
 _CPU_TARGET, _LATENCY_TARGET = 1.1, 1.3
 
 
 async def _measure(viewers: int, seconds: float, turns: int) -> tuple[list[float], list[float]]:
-    """Return microseconds per packet and the median and 99th percentile of delays in milliseconds, of one
-    worker and of two.
+    """Return microseconds per packet, those of the bare loop, and the median and 99th percentile of delays in
+    milliseconds, of one worker and of two.
     """
-    programme = PROGRAMMES["class"]
-    async with lecture(viewers, programme) as one, lecture(viewers, programme, over=2) as two:
-        taken = [(await one.turn(seconds), await two.turn(seconds)) for _ in range(turns)]
-    return _figures([turn for turn, _ in taken]), _figures([turn for _, turn in taken])
+    taken: list[list[tuple[Turn, float]]] = [[], []]
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        async with lecture(viewers, _CLASS) as one, lecture(viewers, _CLASS, over=2) as two:
+            for _ in range(turns):
+                for workers, lesson in enumerate((one, two), 1):
+                    taken[workers - 1].append((await lesson.turn(seconds), _bare(pool, viewers, workers)))
+    return _figures(taken[0]), _figures(taken[1])
 
 
-def _figures(turns: Sequence[Turn]) -> list[float]:
-    delays = [turn.delays() for turn in turns]
+def _bare(pool: ProcessPoolExecutor, viewers: int, processes: int) -> float:
+    """Return the bare loop's microseconds per packet, of viewers shared among processes."""
+    running = [pool.submit(floor, viewers // processes, _CLASS, paced=True) for _ in range(processes)]
+    return statistics.mean(least([one.result()]) for one in running)
+
+
+def _figures(turns: Sequence[tuple[Turn, float]]) -> list[float]:
+    delays = [turn.delays() for turn, _ in turns]
     percentiles = [statistics.median(one[len(one) * n // 100] for one in delays) * 1e3 for n in (50, 99)]
-    return [statistics.median(turn.us_per_packet for turn in turns), *percentiles]
+    cost = statistics.median(turn.us_per_packet for turn, _ in turns)
+    return [cost, statistics.median(bare for _, bare in turns), *percentiles]
 
 
 def main() -> None:
@@ -42,15 +58,17 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=7)
     asked = parser.parse_args()
     rows: list[dict[str, Any]] = []
-    print("".join(f"{one:>14}" for one in ("viewers", "workers", "us/packet", "p50 ms", "p99 ms")))
+    columns = "viewers", "workers", "us/packet", "bare loop", "p50 ms", "p99 ms"
+    print("".join(f"{one:>14}" for one in columns))
     for viewers in asked.viewers:
         one, two = asyncio.run(_measure(viewers, asked.seconds, asked.turns))
         for workers, row in enumerate((one, two), 1):
             print(f"{viewers:>14}{workers:>14}" + "".join(f"{figure:>14.2f}" for figure in row))
-        cpu, p50, p99 = (after / before for before, after in zip(one, two, strict=True))
-        print(f"{'ratio':>28}{cpu:>14.2f}{p50:>14.2f}{p99:>14.2f}")
-        print(f"{'target':>28}{_CPU_TARGET:>14}{'':>14}{_LATENCY_TARGET:>14}", flush=True)
-        rows.append({"viewers": viewers, "one": one, "two": two, "cpu": cpu, "p99": p99})
+        ratios = [after / before for before, after in zip(one, two, strict=True)]
+        print(f"{'ratio':>28}" + "".join(f"{ratio:>14.2f}" for ratio in ratios))
+        print(f"{'target':>28}{_CPU_TARGET:>14}{'':>28}{_LATENCY_TARGET:>14}", flush=True)
+        cpu, bare, _, p99 = ratios
+        rows.append({"viewers": viewers, "one": one, "two": two, "cpu": cpu, "bare": bare, "p99": p99})
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "spilling.json").write_text(json.dumps(rows, indent=2) + "\n")
 

@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import IO
 
 import aiohttp
@@ -122,7 +121,8 @@ class Supervisor:
             await demo.prepare(self._settings, running)
         Transcoder(self._settings.state.dir / "spool").clear()
         for n in range(running.workers):
-            worker = partial(self._ours, "media", "--index", str(n), defaults=HUGE_PAGES)
+            environment = {**HUGE_PAGES, **os.environ}
+            worker = partial(self._ours, "media", "--index", str(n), environment=environment)
             await self._keep(f"media-{n}", worker)
             watching = pulse.watch(running.control_socket(n), partial(self._end_hanging, f"media-{n}"))
             self._watchers.append(asyncio.create_task(watching, name=f"pulse-{n}"))
@@ -165,13 +165,11 @@ class Supervisor:
                 file.write(secrets.token_hex(32))
         return path.read_text(encoding="utf-8")
 
-    async def _ours(self, *arguments: str, defaults: Mapping[str, str] = MappingProxyType({})) -> Child:
-        """Start a process of our own; it reads run.json for the rest. The operator's environment goes before
-        the defaults.
-        """
-        environment = {**defaults, **os.environ, **self._overrides()}
+    async def _ours(self, *arguments: str, environment: Mapping[str, str] = os.environ) -> Child:
+        """Start a process of our own; it reads run.json for the rest."""
         command = [sys.executable, "-m", "liveserver", *arguments]
-        return await Child.start(arguments[0], command, log=None, env=environment)
+        env = {**environment, **self._overrides()}
+        return await Child.start(arguments[0], command, log=None, env=env)
 
     def _overrides(self) -> dict[str, str]:
         http = self._settings.http
