@@ -2,14 +2,15 @@
 
 A worker process with N viewers that really shook hands, all features on, in two programmes: `camera` is a
 camera in three qualities, the best of which everybody watches; `class` is that with a screen and a voice.
-Between five stretches of that, the floor: a bare loop with the same packet sizes, keys and bursts that
-protects in place with libsrtp and sends with segment offload. `ratio`, which has a target, is the median
-stretch by the least of the five floors; `turns` the median of what a stretch is by the floor just before it,
-which a machine that is now fast, now slow changes less; `paced` by what the loop costs when it sleeps between
-two bursts as they come in a class, and finds its caches cold. `bursts`, which has a target, too, is as
-`ratio`, but of pictures alone, from the last packet of a frame having been read to its last having been sent:
-what the loop does, without what reading, clocks and estimates cost. Figures are CPU, not wall. Latency is
-from the publisher's socket to four viewers': first and last of the fan-out, and the two in the middle.
+Between five stretches of that, the floor: a bare loop with the same packet sizes, keys, bursts and kind of
+memory that protects in place with libsrtp and sends with segment offload. `ratio`, which has a target, is the
+median stretch by the least of the five floors; `turns` the median of what a stretch is by the floor just
+before it, which a machine that is now fast, now slow changes less; `paced` by what the loop costs when it
+sleeps between two bursts as they come in a class, and finds its caches cold. `bursts`, which has a target,
+too, is as `ratio`, but of pictures alone, from the last packet of a frame having been read to its last having
+been sent: what the loop does, without what reading, clocks and estimates cost. Figures are CPU, not wall.
+Latency is from the publisher's socket to four viewers': first and last of the fan-out, and the two in the
+middle.
 
     python -m bench.forwarding [viewers ...] [--seconds 3]
 """
@@ -31,7 +32,7 @@ from pylibsrtp import Policy
 from pylibsrtp import Session as SrtpSession
 from pylibsrtp._binding import ffi, lib
 
-from bench.lecture import PROGRAMMES, RESULTS, Stream, Turn, lecture
+from bench.lecture import PROGRAMMES, RESULTS, Stream, Turn, lecture, with_a_workers_memory
 from media.worker import advertised
 
 _TURNS = 5
@@ -142,6 +143,7 @@ def _own_cpu() -> float:
 
 
 def main() -> None:
+    with_a_workers_memory()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("viewers", nargs="*", type=int, default=[100, 300, 500])
     parser.add_argument("--seconds", type=float, default=3.0)

@@ -15,11 +15,12 @@ import json
 import statistics
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
 from bench.forwarding import floor, least
-from bench.lecture import PROGRAMMES, RESULTS, Turn, lecture
+from bench.lecture import PROGRAMMES, RESULTS, Turn, lecture, with_a_workers_memory
 
 _CLASS = PROGRAMMES["class"]
 _CPU_TARGET, _LATENCY_TARGET = 1.1, 1.3
@@ -34,14 +35,17 @@ async def _measure(viewers: int, seconds: float, turns: int) -> tuple[list[float
         async with lecture(viewers, _CLASS) as one, lecture(viewers, _CLASS, over=2) as two:
             for _ in range(turns):
                 for workers, lesson in enumerate((one, two), 1):
-                    taken[workers - 1].append((await lesson.turn(seconds), _bare(pool, viewers, workers)))
+                    turn = await lesson.turn(seconds)
+                    taken[workers - 1].append((turn, await _bare(pool, viewers, workers)))
     return _figures(taken[0]), _figures(taken[1])
 
 
-def _bare(pool: ProcessPoolExecutor, viewers: int, processes: int) -> float:
+async def _bare(pool: ProcessPoolExecutor, viewers: int, processes: int) -> float:
     """Return the bare loop's microseconds per packet, of viewers shared among processes."""
-    running = [pool.submit(floor, viewers // processes, _CLASS, paced=True) for _ in range(processes)]
-    return statistics.mean(least([one.result()]) for one in running)
+    share = partial(floor, viewers // processes, _CLASS, paced=True)
+    loop = asyncio.get_running_loop()
+    costs = await asyncio.gather(*(loop.run_in_executor(pool, share) for _ in range(processes)))
+    return statistics.mean(least([cost]) for cost in costs)
 
 
 def _figures(turns: Sequence[tuple[Turn, float]]) -> list[float]:
@@ -52,6 +56,7 @@ def _figures(turns: Sequence[tuple[Turn, float]]) -> list[float]:
 
 
 def main() -> None:
+    with_a_workers_memory()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("viewers", nargs="*", type=int, default=[300])
     parser.add_argument("--seconds", type=float, default=3.0)

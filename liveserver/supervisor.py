@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -27,7 +27,7 @@ from liveserver.embedded.valkey import Valkey
 from liveserver.outside.transcoding import Transcoder
 from liveserver.storage.migrating import migrate
 from media.channel import endpoint
-from media.memory import HUGE_PAGES
+from media.memory import environment as worker_environment
 
 _SECONDS_TO_READY = 60.0
 _SHORTEST_LIFE = 5.0  # seconds; who dies sooner waits before it is started again
@@ -121,9 +121,7 @@ class Supervisor:
             await demo.prepare(self._settings, running)
         Transcoder(self._settings.state.dir / "spool").clear()
         for n in range(running.workers):
-            environment = {**HUGE_PAGES, **os.environ}
-            worker = partial(self._ours, "media", "--index", str(n), environment=environment)
-            await self._keep(f"media-{n}", worker)
+            await self._keep(f"media-{n}", partial(self._ours, "media", "--index", str(n)))
             watching = pulse.watch(running.control_socket(n), partial(self._end_hanging, f"media-{n}"))
             self._watchers.append(asyncio.create_task(watching, name=f"pulse-{n}"))
         for n in range(self._settings.http.processes):
@@ -165,11 +163,13 @@ class Supervisor:
                 file.write(secrets.token_hex(32))
         return path.read_text(encoding="utf-8")
 
-    async def _ours(self, *arguments: str, environment: Mapping[str, str] = os.environ) -> Child:
+    async def _ours(self, *arguments: str) -> Child:
         """Start a process of our own; it reads run.json for the rest."""
+        environment = {**os.environ, **self._overrides()}
+        if arguments[0] == "media":
+            environment = worker_environment(environment)
         command = [sys.executable, "-m", "liveserver", *arguments]
-        env = {**environment, **self._overrides()}
-        return await Child.start(arguments[0], command, log=None, env=env)
+        return await Child.start(arguments[0], command, log=None, env=environment)
 
     def _overrides(self) -> dict[str, str]:
         http = self._settings.http

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ class Door:
         self._unproven: dict[asyncio.StreamWriter, None] = {}  # in the order they came
 
     async def open(self, orders: Orders, on_read: Callable[[], None]) -> None:
-        """Take orders, and what comes over pipes, and say after each time that something of it was read."""
+        """Take orders, and what comes over pipes; say so after each read of a pipe."""
         self._orders = orders
         loop = asyncio.get_running_loop()
         self._control.unlink(missing_ok=True)
@@ -78,7 +78,7 @@ class Door:
         """How many datagrams came to the port of other hosts that were not sealed for it."""
         return self._sealed.refused if self._sealed is not None else 0
 
-    def _piped(self, head: bytes, packets: Sequence[bytes]) -> None:
+    def _piped(self, head: bytes, packets: Iterable[bytes]) -> None:
         if self._orders is not None:
             self._orders.take(head, packets)
 

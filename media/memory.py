@@ -1,11 +1,13 @@
-"""How a worker's memory lies.
+"""Transparent huge pages for a worker's heap.
 
-A burst goes through what libsrtp keeps of every viewer, which is spread over all of the heap: in pages of
-4 kB most of them are looked up anew for each burst. glibc (>= 2.35) asks the kernel for pages of 2 MB when it
-is told to before the process begins; where there is another libc, or the kernel gives none, nothing changes.
-Measured by bench/spilling: docs/decisions/0020-huge-pages-and-whole-bursts.md.
+A burst goes through libsrtp's context of every viewer. They lie all over the heap, and in pages of 4 kB there
+are more of them than a core's TLB holds. glibc (>= 2.35) asks the kernel for pages of 2 MB by madvise, when a
+tunable says so before the process begins; with another libc, or where the kernel gives none, nothing changes.
 """
 
 from collections.abc import Mapping
 
-HUGE_PAGES: Mapping[str, str] = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}  # of a worker's environment
+
+def environment(own: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment a worker is started with; who has glibc's tunables in their own decides."""
+    return {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1", **own}

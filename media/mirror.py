@@ -1,7 +1,7 @@
 """A room of another worker, for those of its people who watch it here: the stage comes over a pipe."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from media import rtcp
@@ -77,8 +77,10 @@ class Mirror(Room):
             layer.ssrc = ssrc_of(place, quality)
         return producer
 
-    def take(self, mid: int, quality: int, packets: Sequence[bytes]) -> None:
-        """Take what came over the pipe. Raises RtcpError, IndexError, struct.error."""
+    def take(self, mid: int, quality: int, packets: Iterable[bytes]) -> None:
+        """Take what came over the pipe, up to what is no packet. Raises RtcpError, IndexError,
+        struct.error.
+        """
         producer = self.places[mid].producer
         if producer is None or quality >= len(producer.layers):
             return

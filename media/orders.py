@@ -3,7 +3,7 @@
 import itertools
 import struct
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import structlog
@@ -103,7 +103,7 @@ class Orders:
                 if participant.owner is owner:
                     participant.gone_at = time.monotonic()
 
-    def take(self, head: bytes, packets: Sequence[bytes]) -> None:
+    def take(self, head: bytes, packets: Iterable[bytes]) -> None:
         """Take what came over a pipe."""
         try:
             number, mid, quality = HEAD.unpack(head)

@@ -2,7 +2,7 @@
 
 A pipe has every quality of every place, but for those that rest because nobody watches them there, as it
 is numbered here, neither laid out nor encrypted. It goes over a unix socket that keeps messages whole, a
-burst in one, for to wake the other worker costs more than a packet does:
+burst in one, because waking the other worker costs more than a packet does:
 
     number of the mirror (2 bytes), mid, quality (a byte each),
     and of each packet, RTP or RTCP, its length (2 bytes) and itself
@@ -19,27 +19,28 @@ import contextlib
 import socket
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from media import rtcp
 from media.channel import endpoint, is_of_another_host
 from media.draft import Entry
-from media.rtp import HEADER
+from media.rtp import HEADER, LONGEST
 from media.sealing import NAME_BYTES, Keys, Opener, Sealer, SealError
 from media.slot import Place, Slot
-from media.strand import Strand
+from media.strand import LONGEST_BURST, Strand
 
 HEAD = struct.Struct("!HBB")
 _VERSION = 0x80  # RTP's, with no extension and no padding
 _SIZE = struct.Struct("!H")
-_LONGEST = 1 << 15  # bytes of a message: sixteen packets take 24 kB
+_LONGEST = HEAD.size + LONGEST_BURST * (_SIZE.size + LONGEST)  # bytes of a message
+_LONGEST_SEALED = 2048  # bytes of a datagram
 _BATCH = 128
 _BUFFER_BYTES = 4 << 20
 
 
-Send = Callable[[bytes, Sequence[bytes]], None]  # packets, behind the head that names their stream
+Carry = Callable[[bytes, Iterable[bytes]], None]  # takes packets, behind the head that names their stream
 
 
 def ssrc_of(place: Place, quality: int) -> int:
@@ -49,7 +50,7 @@ def ssrc_of(place: Place, quality: int) -> int:
 class Feed:
     """One quality of one place, on its way to the other worker. Closed by its pipe."""
 
-    def __init__(self, strand: Strand, ssrc: int, head: bytes, send: Send) -> None:
+    def __init__(self, strand: Strand, ssrc: int, head: bytes, send: Carry) -> None:
         self.strand = strand
         self.ssrc = ssrc
         self._head = head
@@ -77,7 +78,7 @@ class Pipe:
         self,
         number: int,
         slots: Sequence[Slot],
-        send: Send,
+        send: Carry,
         show: Callable[[list[dict[str, Any]], list[str]], None],
         on_closed: Callable[[], None],
     ) -> None:
@@ -140,10 +141,10 @@ class Pipe:
             if isinstance(report, rtcp.KeyframeRequest) and feed.strand.layer is not None:
                 feed.strand.layer.request_keyframe()
             elif isinstance(report, rtcp.Nack):
-                for sequence in report.sequences:
-                    entry = feed.strand.entry(sequence)
-                    if entry is not None:
-                        feed.take([entry])
+                entries = [feed.strand.entry(sequence) for sequence in report.sequences]
+                kept = [entry for entry in entries if entry is not None]
+                for first in range(0, len(kept), LONGEST_BURST):
+                    feed.take(kept[first : first + LONGEST_BURST])
 
     def close(self) -> None:
         for feed in self._feeds.values():
@@ -197,20 +198,25 @@ class Outlet:
             raise
         self._socket = opened
 
-    def send(self, head: bytes, packets: Sequence[bytes]) -> None:
-        """Send, or drop what a worker that is behind cannot take: it asks for it again."""
+    def send(self, head: bytes, packets: Iterable[bytes]) -> None:
+        """Send a burst's packets, or drop what a worker that is behind cannot take: it asks for it again."""
         if self._socket is None:
             return
         if self._sealer is None:
-            sized = [part for packet in packets for part in (_SIZE.pack(len(packet)), packet)]
-            messages = [b"".join((head, *sized))]
-        else:
-            messages = [self._sealer.datagram(self._name, head + packet) for packet in packets]
-        for message in messages:
-            try:
-                self._socket.send(message)
-            except OSError:
-                self.dropped += 1
+            burst = list(packets)
+            self.dropped += 0 if self._leaves(self._socket, _message(head, burst)) else len(burst)
+            return
+        for packet in packets:
+            sealed = self._sealer.datagram(self._name, head + packet)
+            self.dropped += not self._leaves(self._socket, sealed)
+
+    def _leaves(self, to: socket.socket, message: bytes) -> bool:
+        """Send one message, and say whether it was taken."""
+        try:
+            to.send(message)
+        except OSError:
+            return False
+        return True
 
     def close(self) -> None:
         if self._socket is not None:
@@ -218,20 +224,26 @@ class Outlet:
             self._socket = None
 
 
-def _packets(message: bytes) -> list[bytes]:
-    """Return the packets of a message. Raises struct.error."""
-    packets, at = [], HEAD.size
+def _message(head: bytes, packets: Sequence[bytes]) -> bytes:
+    """Return what goes over a unix socket."""
+    return head + b"".join([part for packet in packets for part in (_SIZE.pack(len(packet)), packet)])
+
+
+def _packets(message: bytes) -> Iterator[bytes]:
+    """Yield the packets of a message. Raises struct.error."""
+    at = HEAD.size
     while at < len(message):
         begin = at + _SIZE.size
         at = begin + _SIZE.unpack_from(message, at)[0]
-        packets.append(message[begin:at])
-    return packets
+        if at > len(message):
+            raise struct.error("a packet is cut off")
+        yield message[begin:at]
 
 
 class Inlet:
     """Where pipes of this host's other workers end. Closed by the worker."""
 
-    def __init__(self, path: Path, take: Send) -> None:
+    def __init__(self, path: Path, take: Carry) -> None:
         self._take = take
         self._connections: set[socket.socket] = set()
         path.unlink(missing_ok=True)
@@ -243,22 +255,23 @@ class Inlet:
 
     def start(self, loop: asyncio.AbstractEventLoop, on_read: Callable[[], None]) -> None:
         """Take what comes, and say so after each message."""
-        self._on_read = on_read
-        loop.add_reader(self._socket, self._accept, loop)
+        loop.add_reader(self._socket, self._accept, loop, on_read)
 
     def close(self, loop: asyncio.AbstractEventLoop) -> None:
         for one in (self._socket, *self._connections):
             loop.remove_reader(one)
             one.close()
 
-    def _accept(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _accept(self, loop: asyncio.AbstractEventLoop, on_read: Callable[[], None]) -> None:
         with contextlib.suppress(OSError):
             connection, _ = self._socket.accept()
             connection.setblocking(False)
             self._connections.add(connection)
-            loop.add_reader(connection, self._readable, loop, connection)
+            loop.add_reader(connection, self._readable, loop, connection, on_read)
 
-    def _readable(self, loop: asyncio.AbstractEventLoop, connection: socket.socket) -> None:
+    def _readable(
+        self, loop: asyncio.AbstractEventLoop, connection: socket.socket, on_read: Callable[[], None]
+    ) -> None:
         """Take one message: mostly there is no other, and to look costs no less than to be called again."""
         try:
             message = connection.recv(_LONGEST)
@@ -268,7 +281,7 @@ class Inlet:
             message = b""
         if message:
             self._take(message[: HEAD.size], _packets(message))
-            self._on_read()
+            on_read()
             return
         loop.remove_reader(connection)
         connection.close()
@@ -278,7 +291,7 @@ class Inlet:
 class SealedInlet:
     """Where pipes of other hosts end; each control connection from there opens one. Closed by the worker."""
 
-    def __init__(self, address: str, take: Send) -> None:
+    def __init__(self, address: str, take: Carry) -> None:
         self._take = take
         self._openers: dict[bytes, Opener] = {}
         self.refused = 0  # datagrams that were not sealed for us
@@ -310,7 +323,7 @@ class SealedInlet:
     def _read(self) -> None:
         for _ in range(_BATCH):
             try:
-                data = self._socket.recv(_LONGEST)
+                data = self._socket.recv(_LONGEST_SEALED)
             except OSError:
                 return
             opener = self._openers.get(data[:NAME_BYTES])

@@ -22,10 +22,10 @@ from media.sender import Sender
 from media.srtp import Target
 from media.stamps import STEP, Stamps
 
+LONGEST_BURST = 16  # packets
 _RING = 512
 _MOST_LAID_OUT = 256  # packets
 _WINDOW = 1024  # numbers that SRTP takes late, on the way in and out
-_LONGEST_BURST = 16
 _BURST_SECONDS = 0.002  # how long a frame's first packet may wait for its last
 
 
@@ -232,7 +232,7 @@ class Strand:
     def _gather(self, entry: Entry, *, whole: bool) -> None:
         """Hold a packet back until its frame is `whole`, or for two milliseconds."""
         self._burst.append(entry)
-        if whole or len(self._burst) >= _LONGEST_BURST:
+        if whole or len(self._burst) >= LONGEST_BURST:
             self.flush()
         elif self._timer is None:
             loop = asyncio.get_running_loop()

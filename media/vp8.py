@@ -63,7 +63,7 @@ class Parted:
         """Return what stands between head and tail, with so much added to the numbers."""
         picture += self._picture
         tl0 = self._tl0 + tl0 & 0xFF
-        if self._wide and self._tl0 >= 0:
+        if self._wide and self._tl0 >= 0:  # as browsers send them
             return _BOTH.pack(0x8000 | picture & 0x7FFF, tl0)
         found = b""
         if self._wide:

@@ -1,8 +1,9 @@
 """A media worker in this process, and aiortc peers that use it as browsers do."""
 
 import asyncio
+import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -99,7 +100,7 @@ class Bench:
 
 @dataclass
 class Loss:
-    """Of pipes, of every twelfth message once it has begun."""
+    """Of pipes, of every twelfth message once it has begun: of a burst, and to another host of a packet."""
 
     begun: bool = False
     messages: int = 0
@@ -108,14 +109,14 @@ class Loss:
 @contextmanager
 def lossy_pipes() -> Iterator[Loss]:
     """Let pipes that are opened from now on lose messages."""
-    send, loss = Outlet.send, Loss()
+    leaves, loss = Outlet._leaves, Loss()
 
-    def lossy(self: Outlet, head: bytes, packets: Sequence[bytes]) -> None:
+    def lossy(self: Outlet, to: socket.socket, message: bytes) -> bool:
         loss.messages += loss.begun
-        if not loss.begun or loss.messages % 12:
-            send(self, head, packets)
+        is_lost = loss.begun and not loss.messages % 12
+        return is_lost or leaves(self, to, message)
 
-    with patch.object(Outlet, "send", lossy):
+    with patch.object(Outlet, "_leaves", lossy):
         yield loss
 
 

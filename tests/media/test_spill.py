@@ -2,7 +2,7 @@
 
 import asyncio
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 from unittest.mock import Mock, patch
@@ -12,11 +12,12 @@ import pytest
 from media.control import WorkerRefused
 from media.formats import H264, VP8
 from media.mirror import Mirror
-from media.pipe import Feed, Inlet, Outlet
+from media.pipe import Feed, Inlet, Outlet, _message, _packets
 from media.red import PAYLOAD_TYPE as RED
 from media.rtp import LONGEST, send_time
 from media.slot import Slot
 from media.spill import Spill
+from media.strand import LONGEST_BURST
 from tests.builders import until
 from tests.media.peers import CAMERA, MICROPHONE, ROOM, STUDENT_CAMERA, lossy_pipes, two_workers
 
@@ -162,7 +163,7 @@ async def test_what_a_strand_numbered_arrives_as_it_was(tmp_path: Path) -> None:
         ):
             strand = Slot(mirror.places[mid].place, wiring.mux.sender).strands[0]
 
-            def out(head: bytes, packets: Sequence[bytes], mid: int = mid) -> None:
+            def out(head: bytes, packets: Iterable[bytes], mid: int = mid) -> None:
                 assert struct.unpack("!HBB", head) == (9, mid, 0)
                 mirror.take(mid, 0, packets)
 
@@ -184,17 +185,20 @@ async def test_what_a_strand_numbered_arrives_as_it_was(tmp_path: Path) -> None:
 async def test_a_burst_goes_over_a_pipe_in_one_message(tmp_path: Path) -> None:
     came: list[tuple[bytes, Sequence[bytes]]] = []
     read = Mock()
-    inlet, outlet = Inlet(tmp_path / "c.pipe", lambda *what: came.append(what)), Outlet(str(tmp_path / "c"))
+    inlet = Inlet(tmp_path / "c.pipe", lambda head, packets: came.append((head, list(packets))))
+    outlet = Outlet(str(tmp_path / "c"))
     loop = asyncio.get_running_loop()
     inlet.start(loop, read)
     outlet.open(None)
-    longest = [bytes((n,)) * LONGEST for n in range(16)]
+    longest = [bytes((n,)) * LONGEST for n in range(LONGEST_BURST)]
     bursts = [(b"head", [b"\x80", b"", longest[1]]), (b"tail", longest), (b"more", [b"\x80\xc8"])]
     for burst in bursts:
         outlet.send(*burst)
     await until(lambda: len(came) == len(bursts), 5)
     assert came == bursts
     assert read.call_count == len(bursts)
+    with pytest.raises(struct.error):
+        list(_packets(_message(*bursts[0])[:-1]))
     outlet.close()
     await until(lambda: not inlet._connections, 5)
     inlet.close(loop)
