@@ -39,8 +39,9 @@ _LONGEST_SEALED = 2048  # bytes of a datagram
 _BATCH = 128
 _BUFFER_BYTES = 4 << 20
 
-
-Carry = Callable[[bytes, Iterable[bytes]], None]  # takes packets, behind the head that names their stream
+# Of packets, behind the head that names their stream.
+Send = Callable[[bytes, Sequence[bytes]], None]
+Take = Callable[[bytes, Iterable[bytes]], None]
 
 
 def ssrc_of(place: Place, quality: int) -> int:
@@ -50,16 +51,16 @@ def ssrc_of(place: Place, quality: int) -> int:
 class Feed:
     """One quality of one place, on its way to the other worker. Closed by its pipe."""
 
-    def __init__(self, strand: Strand, ssrc: int, head: bytes, send: Carry) -> None:
+    def __init__(self, strand: Strand, ssrc: int, head: bytes, send: Send) -> None:
         self.strand = strand
         self.ssrc = ssrc
         self._head = head
         self._send = send
 
     def take(self, entries: Sequence[Entry]) -> None:
-        head, ssrc = HEADER.pack, self.ssrc
         packets = [
-            head(_VERSION, kind, number, stamp, ssrc) + payload for kind, number, stamp, payload in entries
+            HEADER.pack(_VERSION, kind, sequence, timestamp, self.ssrc) + payload
+            for kind, sequence, timestamp, payload in entries
         ]
         self._send(self._head, packets)
 
@@ -78,7 +79,7 @@ class Pipe:
         self,
         number: int,
         slots: Sequence[Slot],
-        send: Carry,
+        send: Send,
         show: Callable[[list[dict[str, Any]], list[str]], None],
         on_closed: Callable[[], None],
     ) -> None:
@@ -198,13 +199,12 @@ class Outlet:
             raise
         self._socket = opened
 
-    def send(self, head: bytes, packets: Iterable[bytes]) -> None:
+    def send(self, head: bytes, packets: Sequence[bytes]) -> None:
         """Send a burst's packets, or drop what a worker that is behind cannot take: it asks for it again."""
         if self._socket is None:
             return
         if self._sealer is None:
-            burst = list(packets)
-            self.dropped += 0 if self._leaves(self._socket, _message(head, burst)) else len(burst)
+            self.dropped += 0 if self._leaves(self._socket, _message(head, packets)) else len(packets)
             return
         for packet in packets:
             sealed = self._sealer.datagram(self._name, head + packet)
@@ -243,7 +243,7 @@ def _packets(message: bytes) -> Iterator[bytes]:
 class Inlet:
     """Where pipes of this host's other workers end. Closed by the worker."""
 
-    def __init__(self, path: Path, take: Carry) -> None:
+    def __init__(self, path: Path, take: Take) -> None:
         self._take = take
         self._connections: set[socket.socket] = set()
         path.unlink(missing_ok=True)
@@ -291,7 +291,7 @@ class Inlet:
 class SealedInlet:
     """Where pipes of other hosts end; each control connection from there opens one. Closed by the worker."""
 
-    def __init__(self, address: str, take: Carry) -> None:
+    def __init__(self, address: str, take: Take) -> None:
         self._take = take
         self._openers: dict[bytes, Opener] = {}
         self.refused = 0  # datagrams that were not sealed for us
