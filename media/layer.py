@@ -4,14 +4,16 @@ What arrived, what is missing, how much it is, when a keyframe is asked for.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from media import rtcp
+from media.draft import Entry
 from media.dropout import Dropout
 from media.formats import OPUS, Format
 from media.nack import MissingPackets
 from media.reception import Reception
+from media.red import PAYLOAD_TYPE as RED
 from media.red import Gaps, primary
 from media.reordering import Reordering
 from media.timeline import SenderClock, Timeline
@@ -125,31 +127,45 @@ class Layer:
     def _take(
         self, payload: bytes, marker: int, sequence: int, timestamp: int, now: float, *, red: bool
     ) -> None:
-        missing = self._missing
-        if missing is not None:
-            if not missing.received(sequence, now):
-                self.duplicates += 1
-                return
-            if self.payload_format.is_keyframe(payload):
-                self._keyframe_wanted = False
-                self.size = self.payload_format.frame_size(payload) or self.size
-        else:
-            lost = self._gaps.before(sequence)
-            if lost is None:
-                self.duplicates += 1
-                return
-            if lost and red and not self.paused:
-                self._fill(sequence, timestamp, payload, lost)
+        if not self._is_new(payload, marker, sequence, now, red=red) or not payload or self.paused:
+            return
+        if self._order is not None:
+            self._forward(self._order.through(sequence, (payload, marker, sequence, timestamp), now), now)
+            return
+        if red:  # who loses nothing is not sent the older frames
+            for number, age, frame in self._gaps.fill(sequence, payload):
+                self.sink.forward(frame, 0, number, (timestamp - age) & 0xFFFFFFFF, red=False)
+        self.sink.forward(payload, marker, sequence, timestamp, red=red)
+
+    def relayed(self, burst: Iterable[Entry], now: float) -> list[Entry]:
+        """Take a burst of the room's own worker; return what is to go on, with sound that was lost between
+        the two.
+        """
+        taken: list[Entry] = []
+        for entry in burst:
+            kind, sequence, timestamp, payload = entry
+            red = kind & 0x7F == RED
+            if not self._is_new(payload, kind & 0x80, sequence, now, red=red) or not payload or self.paused:
+                continue
+            if red:
+                for number, age, frame in self._gaps.fill(sequence, payload):
+                    taken.append((OPUS.payload_type, number, (timestamp - age) & 0xFFFFFFFF, frame))
+            taken.append(entry)
+        return taken
+
+    def _is_new(self, payload: bytes, marker: int, sequence: int, now: float, *, red: bool) -> bool:
+        """Note a packet; return False when it was here before."""
+        if not (self._gaps if self._missing is None else self._missing).received(sequence, now):
+            self.duplicates += 1
+            return False
+        if self._video and self.payload_format.is_keyframe(payload):
+            self._keyframe_wanted = False
+            self.size = self.payload_format.frame_size(payload) or self.size
         self.packets += 1
         self.pictures += marker > 0
         self._octets += len(primary(payload)) if red else len(payload)  # what it takes at the least
         self._heard_at = now
-        if not payload or self.paused:
-            return
-        if self._order is None:
-            self.sink.forward(payload, marker, sequence, timestamp, red=red)
-            return
-        self._forward(self._order.through(sequence, (payload, marker, sequence, timestamp), now), now)
+        return True
 
     def _forward(self, pictures: Sequence[_Packet], now: float) -> None:
         """Give packets of pictures to everybody who watches; a keyframe that is among them need not be asked
@@ -163,11 +179,6 @@ class Layer:
         self._forwards = False
         if self._keyframe_wanted:
             self._ask_for_keyframe(now)
-
-    def _fill(self, sequence: int, timestamp: int, payload: bytes, lost: int) -> None:
-        """Forward sound that was lost on the way in: who loses nothing is not sent the older frames."""
-        for number, age, frame in self._gaps.fill(sequence, payload, lost):
-            self.sink.forward(frame, 0, number, (timestamp - age) & 0xFFFFFFFF, red=False)
 
     def on_sender_report(self, report: rtcp.SenderReport, now: float) -> None:
         self._report, self._report_at = report, now

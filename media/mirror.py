@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from media import rtcp
+from media.draft import Entry
 from media.formats import FORMATS, Format
 from media.pipe import ssrc_of
 from media.producer import Producer
@@ -84,20 +85,22 @@ class Mirror(Room):
         producer = self.places[mid].producer
         if producer is None or quality >= len(producer.layers):
             return
-        layer, now = producer.layers[quality], time.monotonic()
+        layer, strand = producer.layers[quality], self.places[mid].strands[quality]
+        burst: list[Entry] = []
+        now = time.monotonic()
         for packet in packets:
             if is_rtcp(packet):
                 for report in rtcp.parse(packet):
                     if isinstance(report, rtcp.SenderReport):
-                        layer.on_sender_report(report, now)
+                        strand.tell(report, now)
                 continue
-            first, second, sequence, timestamp, _ = HEADER.unpack_from(packet)
-            kind = second & 0x7F
-            if kind not in (layer.payload_type, RED):
+            first, kind, sequence, timestamp, _ = HEADER.unpack_from(packet)
+            if kind & 0x7F not in (layer.payload_type, RED):
                 continue  # of a source before or after: it is shown in a moment
             # A host that was not updated yet lays packets out, with the time of sending.
             begin = HEADER_SIZE + (SEND_TIME_SIZE if first & 0x10 else 0)
-            layer.on_rtp(packet[begin:], second & 0x80, sequence, timestamp, now, red=kind == RED)
+            burst.append((kind, sequence, timestamp, packet[begin:]))
+        strand.relay(layer.relayed(burst, now))
 
     def _producers(self) -> list[Producer]:
         return [slot.producer for slot in self.places if slot.producer is not None]

@@ -37,20 +37,25 @@ class Gaps:
 
     def __init__(self) -> None:
         self._newest: int | None = None
+        self.missing = 0  # right before the one that came last
         self._filled: deque[int] = deque(maxlen=_REMEMBERED)
 
-    def before(self, sequence: int) -> int | None:
-        """Note a packet; return how many are missing right before it, None when it was filled in already."""
+    def received(self, sequence: int, _now: float) -> bool:
+        """Note a packet; return False when it was filled in already."""
         newest = sequence if self._newest is None else self._newest
         ahead = (sequence - newest) & 0xFFFF
-        if ahead < 0x8000:
+        is_late = ahead >= 0x8000
+        self.missing = 0 if is_late else max(0, ahead - 1)
+        if not is_late:
             self._newest = sequence
-            return max(0, ahead - 1)
-        return None if sequence in self._filled else 0
+        return not (is_late and sequence in self._filled)
 
-    def fill(self, sequence: int, payload: bytes, missing: int) -> list[tuple[int, int, bytes]]:
-        """Return what a packet has of those missing before it, the oldest first: number, age, frame."""
-        older = frames(payload)[:-1][-min(missing, _MOST_FILLED) :] if missing else []
+    def fill(self, sequence: int, payload: bytes) -> list[tuple[int, int, bytes]]:
+        """Return what a packet, which came last, has of those missing before it, the oldest first: number,
+        age, frame.
+        """
+        missing, self.missing = min(self.missing, _MOST_FILLED), 0
+        older = frames(payload)[:-1][-missing:] if missing else []
         filled = [
             ((sequence - len(older) + n) & 0xFFFF, age, frame)
             for n, (age, frame) in enumerate(older)

@@ -11,21 +11,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from media import vp8
+from media import rtcp, vp8
 from media.draft import NONE, Draft, Entry, Shift, packet
 from media.formats import FORMATS, VP8
 from media.layer import Layer
-from media.nack import MOST_MISSING
-from media.red import PAYLOAD_TYPE as RED
+from media.numbering import WINDOW, Numbering
 from media.rtp import send_time
 from media.sender import Sender
 from media.srtp import Target
-from media.stamps import STEP, Stamps
+from media.stamps import STEP
 
 LONGEST_BURST = 16  # packets
 _RING = 512
 _MOST_LAID_OUT = 256  # packets
-_WINDOW = 1024  # numbers that SRTP takes late, on the way in and out
+_MARKER = 0x80  # of the end of a frame, in an entry's first number
 _BURST_SECONDS = 0.002  # how long a frame's first packet may wait for its last
 
 
@@ -99,19 +98,15 @@ class Strand:
         self._sender = sender
         self._video = kind == "video"
         self._format = FORMATS[kind][0]
-        self._stamps = Stamps(kind, self._format.clock)
+        self._numbering = Numbering(kind)
+        self._told: tuple[rtcp.SenderReport, float] | None = None
         self._ring: list[Entry | None] = [None] * (_RING if self._video else 0)
         self._laid_out: dict[tuple[int, Shift], tuple[Entry, bytes]] = {}  # again, since the last burst
         self._burst: list[Entry] = []
         self._timer: asyncio.TimerHandle | None = None
         self._key: Entry | None = None  # the first packet of the last keyframe
-        self._vp8 = vp8.Continuity()
-        self._resync = True
-        self._first_sequence = 0
-        self._newcomer = 0  # packets for which a number from before the source is still possible
-        self._add_sequence = 0
-        self._last_sequence = 0x0FFF  # below 2^15, or an early loss would confuse SRTP's roll-over
-        self._last_marker = True
+        # The number before the first is below 2^15, or an early loss would confuse SRTP's roll-over.
+        self._last: Entry = (_MARKER, 0x0FFF, round(time.monotonic() * self._format.clock) & 0xFFFFFFFF, b"")
 
     # The source
 
@@ -122,17 +117,21 @@ class Strand:
         self._laid_out.clear()
         if layer is not self.layer:
             self._ring = [None] * len(self._ring)
-        self._key = None
         self.layer = layer
         if layer is not None:
             self._format = layer.payload_format
-        self._resync = True
+        self._numbering.take(layer)
+        self._key = self._told = None
         for view in [one for one in self._members if one.watcher.unsent is not None]:
             view.begin_anew()
 
+    def tell(self, report: rtcp.SenderReport, now: float) -> None:
+        """Take what time it is on the other worker's strand, whose packets are relayed."""
+        self._told = report, now
+
     def resync(self) -> None:
         """The next packet continues the numbers after a pause, whatever its own are."""
-        self._resync = True
+        self._numbering.is_cut = True
 
     def finish(self) -> None:
         """Send what has come so far to the last viewer."""
@@ -182,7 +181,7 @@ class Strand:
             groups: dict[object, _Audience] = {}
             for view in self._members:
                 if view.since is not None and view.until is None:
-                    view.until = self.packets + _WINDOW
+                    view.until = self.packets + WINDOW
                 elif view.until is not None and self.packets > view.until:
                     view.since = view.until = None
                 if view.until is not None:
@@ -205,29 +204,33 @@ class Strand:
         self, payload: bytes, marker: int, sequence: int, timestamp: int, *, red: bool = False
     ) -> None:
         """Give one packet of the layer to everybody who watches."""
-        out = (sequence + self._add_sequence) & 0xFFFF
-        if MOST_MISSING < (out - self._last_sequence) & 0xFFFF < 0x8000:
-            # A viewer who misses a few such leaps counts SRTP's roll-overs wrongly for good.
-            self._resync = True
-        if self._resync:
-            if not self._continue_from(payload, sequence, timestamp):
-                return
-            out = (sequence + self._add_sequence) & 0xFFFF
-        elif self._newcomer and self._is_from_before(sequence):
+        entry = self._numbering.entry(payload, marker, sequence, timestamp, self._last, red=red)
+        if entry is None:
             return
-        stamp = self._stamps.of(timestamp, time.monotonic())
-        if self._format is VP8:
-            payload = self._vp8.rewrite(payload)
-        entry = (marker | (RED if red else self._format.payload_type), out, stamp, payload)
         self._let_in(entry)
-        if (out - self._last_sequence) & 0xFFFF < 0x8000:
-            self._last_sequence, self._last_marker = out, bool(marker)
-        self.packets += 1
-        self.octets += len(payload)
-        if self._video:
-            self._ring[out % _RING] = entry
+        self._keep(entry)
         if self._members or self._outflows:
             self._gather(entry, whole=bool(marker) or not self._video)
+
+    def relay(self, burst: Sequence[Entry]) -> None:
+        """Give a burst of another worker's strand to everybody who watches."""
+        for one in burst:
+            entry = self._numbering.relayed(one, self._last)
+            if entry is None:
+                continue
+            self._let_in(entry)
+            self._keep(entry)
+            if self._members:
+                self._burst.append(entry)
+        self.flush()
+
+    def _keep(self, entry: Entry) -> None:
+        if (entry[1] - self._last[1]) & 0xFFFF < 0x8000:
+            self._last = entry
+        self.packets += 1
+        self.octets += len(entry[3])
+        if self._video:
+            self._ring[entry[1] % _RING] = entry
 
     def _gather(self, entry: Entry, *, whole: bool) -> None:
         """Hold a packet back until its frame is `whole`, or for two milliseconds."""
@@ -251,12 +254,6 @@ class Strand:
         for view in list(self.waiting):
             view.enter(self, entry)
         self.waiting.clear()
-
-    def _is_from_before(self, sequence: int) -> bool:
-        """Say whether a late packet left before this source stood here: its number is taken."""
-        before = (sequence - self._first_sequence) & 0xFFFF >= 0x8000
-        self._newcomer -= not before
-        return before
 
     def flush(self) -> None:
         """Send what waits for the rest of its frame."""
@@ -300,21 +297,6 @@ class Strand:
         """Lay a packet out once more, with whatever it carries, under our payload types."""
         return packet(Draft(entry, self._ssrc, send_time(time.monotonic())), shift)
 
-    def _continue_from(self, payload: bytes, sequence: int, timestamp: int) -> bool:
-        """Join a source's numbers to the last ones; a picture's only at a keyframe, which is asked for."""
-        if not self._format.is_keyframe(payload):
-            if self.layer is not None:
-                self.layer.request_keyframe()
-            return False
-        self._resync = False
-        self._first_sequence, self._newcomer = sequence, _WINDOW
-        self._add_sequence = (self._last_sequence + 1 - sequence) & 0xFFFF
-        timeline = self.layer.timeline if self.layer is not None else None
-        self._stamps.begin(timeline, timestamp, time.monotonic())
-        if self._format is VP8:
-            self._vp8.restart(payload)
-        return True
-
     # Looking back
 
     def again(self, sequence: int, shift: Shift) -> bytes | None:
@@ -346,9 +328,9 @@ class Strand:
         Their times are moved up to the present: a viewer who comes now is not to be behind for it.
         """
         self.flush()
-        if self._key is None or self._resync:
+        if self._key is None or self._numbering.is_cut:
             return []
-        count = ((self._last_sequence - self._key[1]) & 0xFFFF) + 1
+        count = ((self._last[1] - self._key[1]) & 0xFFFF) + 1
         if count > _RING:
             return []
         past: list[Entry] = []
@@ -371,20 +353,29 @@ class Strand:
 
     def last(self, shift: Shift) -> int:
         """Return the last number that an audience of that shift was sent."""
-        return (self._last_sequence + shift.sequence) & 0xFFFF
+        return (self._last[1] + shift.sequence) & 0xFFFF
 
     def numbers(self, shift: Shift) -> Numbers:
         """Return the last that an audience of that shift was sent."""
+        kind, sequence, timestamp, payload = self._last
+        picture, tl0 = vp8.numbers(payload) if kind & 0x7F == VP8.payload_type else (0, 0)
         return Numbers(
-            sequence=self.last(shift),
-            timestamp=(self._stamps.last + shift.timestamp) & 0xFFFFFFFF,
-            picture=(max(0, self._vp8.last_picture) + shift.picture) & 0x7FFF,
-            tl0=(max(0, self._vp8.last_tl0) + shift.tl0) & 0xFF,
-            whole=self._last_marker or not self._video,
+            sequence=(sequence + shift.sequence) & 0xFFFF,
+            timestamp=(timestamp + shift.timestamp) & 0xFFFFFFFF,
+            picture=(picture + shift.picture) & 0x7FFF,
+            tl0=(tl0 + shift.tl0) & 0xFF,
+            whole=bool(kind & _MARKER) or not self._video,
         )
 
     def clock(self) -> tuple[int, int] | None:
         """Return what time it is (NTP, 32.32), and the same moment in this strand's clock; or nothing."""
-        if self.layer is None or self._resync or self.layer.paused:
+        if self.layer is None or self.layer.paused:
             return None
-        return self._stamps.clock(time.monotonic())
+        now = time.monotonic()
+        if self._told is None:
+            return self._numbering.clock(now)
+        report, at = self._told
+        passed = now - at
+        return report.ntp + round(passed * (1 << 32)), (
+            report.rtp + round(passed * self._format.clock)
+        ) & 0xFFFFFFFF

@@ -12,33 +12,17 @@ class Continuity:
 
     picture: int = 0
     tl0: int = 0
-    last_picture: int = -1
-    last_tl0: int = -1
 
-    def restart(self, payload: bytes) -> None:
-        """Begin a new source with this keyframe: its numbers continue the last ones sent."""
-        picture_at, tl0_at = _fields(payload)
-        if picture_at:
-            picture, _ = _picture_id(payload, picture_at)
-            self.picture = 0 if self.last_picture < 0 else self.last_picture + 1 - picture
-        if tl0_at:
-            self.tl0 = 0 if self.last_tl0 < 0 else self.last_tl0 + 1 - payload[tl0_at]
+    def restart(self, payload: bytes, last: bytes) -> None:
+        """Begin a new source with this keyframe: its numbers continue those of the last payload sent."""
+        last_picture, last_tl0 = _found(last)
+        picture, tl0 = _found(payload)
+        self.picture = last_picture + 1 - picture if min(last_picture, picture) >= 0 else 0
+        self.tl0 = last_tl0 + 1 - tl0 if min(last_tl0, tl0) >= 0 else 0
 
     def rewrite(self, payload: bytes) -> bytes:
         """Return the payload with shifted numbers, of the same length."""
-        picture_at, tl0_at = _fields(payload)
-        if picture_at:
-            picture, wide = _picture_id(payload, picture_at)
-            picture = (picture + self.picture) & (0x7FFF if wide else 0x7F)
-            if self.last_picture < 0 or (picture - self.last_picture) & 0x7FFF < 0x4000:
-                self.last_picture = picture
-        if tl0_at:
-            tl0 = (payload[tl0_at] + self.tl0) & 0xFF
-            if self.last_tl0 < 0 or (tl0 - self.last_tl0) & 0xFF < 0x80:
-                self.last_tl0 = tl0
-        if not self.picture and not self.tl0:
-            return payload
-        return shifted(payload, self.picture, self.tl0)
+        return shifted(payload, self.picture, self.tl0) if self.picture or self.tl0 else payload
 
 
 class Parted:
@@ -81,9 +65,8 @@ def shifted(payload: bytes, picture: int, tl0: int) -> bytes:
 
 def numbers(payload: bytes) -> tuple[int, int]:
     """Return picture id and TL0PICIDX; 0 for the one that is absent."""
-    picture_at, tl0_at = _fields(payload)
-    picture = _picture_id(payload, picture_at)[0] if picture_at else 0
-    return picture, payload[tl0_at] if tl0_at else 0
+    picture, tl0 = _found(payload)
+    return max(0, picture), max(0, tl0)
 
 
 def is_keyframe(payload: bytes) -> bool:
@@ -140,6 +123,12 @@ def _fields(payload: bytes) -> tuple[int, int]:
     if flags & 0x40 and at < size:
         tl0_at = at
     return picture_at, tl0_at
+
+
+def _found(payload: bytes) -> tuple[int, int]:
+    """Return picture id and TL0PICIDX; -1 for the one that is absent."""
+    picture_at, tl0_at = _fields(payload)
+    return _picture_id(payload, picture_at)[0] if picture_at else -1, payload[tl0_at] if tl0_at else -1
 
 
 def _picture_id(payload: bytes, at: int) -> tuple[int, bool]:

@@ -94,7 +94,7 @@ def vp8_payload(data: bytes) -> None:
     vp8.frame_size(data)
     picture, tl0 = vp8.numbers(data)
     flow = vp8.Continuity()
-    flow.restart(data)
+    flow.restart(data, data[::-1])
     assert len(flow.rewrite(data)) == len(data)
     assert len(vp8.shifted(data, 0x7FFF - picture, 0xFF - tl0)) == len(data)
 

@@ -14,7 +14,7 @@ from media import rtcp, vp8
 from media.allocation import Demand, allocate
 from media.arrivals import Arrivals
 from media.bandwidth import START, Bandwidth
-from media.draft import Shift
+from media.draft import NONE, Shift
 from media.formats import VP8
 from media.red import primary
 from media.rtcp import KeyframeRequest
@@ -375,6 +375,43 @@ async def test_a_viewer_sees_one_stream_over_every_change_of_quality(order: tupl
     assert {(b - a) & 0x7FFF for a, b in itertools.pairwise(pictures)} == {1}
     stamps = [one[1] for one in watcher.got]
     assert all(0 < (b - a) & 0xFFFFFFFF < 0x80000000 for a, b in itertools.pairwise(stamps))
+
+
+@pytest.mark.parametrize("moved", [False, True])
+async def test_who_stands_there_next_goes_on_in_the_same_numbers(moved: bool) -> None:
+    """Also for who came over from another quality before."""
+    slot, sources = _camera()
+    watcher = _Watcher()
+    view = View(slot, watcher)
+    if moved:
+        view.watch(2)
+        sources[2].send(key=True)
+    view.watch(1)
+    sources[1].send(key=True)
+    for _ in range(3):
+        sources[1].send()
+    strand = slot.strands[1]
+    strand.take(None)
+    following = _Source(strand, 60_000, 77, 0x1234)
+    following.send()
+    assert len(watcher.got) == 5 + moved, "it begins with a keyframe"
+    following.send(key=True)
+    strand.forward(_frame(0x1234), 0x80, 60_000, 77)  # it is late
+    following.send()
+    assert len(watcher.got) == 7 + moved
+    for number, size in ((0, 1 << 16), (2, 1 << 15)):
+        assert {(b[number] - a[number]) % size for a, b in itertools.pairwise(watcher.got)} == {1}
+    stamps = [one[1] for one in watcher.got]
+    assert all(0 < (b - a) & 0xFFFFFFFF < 0x80000000 for a, b in itertools.pairwise(stamps))
+
+
+async def test_who_comes_over_goes_on_behind_the_newest_packet_though_an_older_one_came_last() -> None:
+    _, sources = _camera()
+    source = sources[1]
+    source.send()
+    newest = source.strand.numbers(NONE)
+    source.strand.forward(_frame(source.picture - 1), 0, source.sequence - 1, source.timestamp - 3000)
+    assert source.strand.numbers(NONE) == newest
 
 
 async def test_another_quality_begins_with_a_keyframe_and_the_old_one_goes_on_until_then() -> None:

@@ -10,6 +10,7 @@ from unittest.mock import Mock, patch
 import pytest
 
 from media.control import WorkerRefused
+from media.draft import NONE
 from media.formats import H264, VP8
 from media.mirror import Mirror
 from media.pipe import Feed, Inlet, Outlet, _message, _packets
@@ -19,6 +20,7 @@ from media.slot import Slot
 from media.spill import Spill
 from media.strand import LONGEST_BURST
 from tests.builders import until
+from tests.media.listeners import Listener
 from tests.media.peers import CAMERA, MICROPHONE, ROOM, STUDENT_CAMERA, lossy_pipes, two_workers
 
 
@@ -122,19 +124,26 @@ async def test_what_slept_there_is_taken_again_though_its_numbers_went_on(tmp_pa
         best, now = slot.producer.layers[2], 1000.0
 
         def comes(sequence: int) -> int:
-            packet = struct.pack("!BBHLL", 0x80, 0x80 | VP8.payload_type, sequence, 0, 7) + b"\x10\x01"
+            packet = struct.pack("!BBHLL", 0x80, 0x80 | VP8.payload_type, sequence, 0, 7) + b"\x10\x00"
             mirror.take(1, 2, [packet])
             return best.packets
 
+        def last() -> int:
+            return slot.strands[2].numbers(NONE).sequence
+
+        before = last()
         assert comes(100) == 1
         assert comes(100) == 1, "it came before"
+        assert last() == before + 1
         mirror._rest(slot, slot.producer, now)
         mirror._rest(slot, slot.producer, now + 11)
         assert told[-1] == ("layers", {"mid": "1", "take": 1, "awake": [0]})
-        slot.strands[2].waiting[cast(Any, object())] = None
+        slot.strands[2].waiting[Listener()] = None
         mirror._rest(slot, slot.producer, now + 300)
         assert told[-1] == ("layers", {"mid": "1", "take": 1, "awake": [0, 2]})
         assert comes(40_100) == 2
+        assert last() == before + 2, "to a viewer nothing is missing"
+        assert comes(40_099) == 2, "what left before has no number"
         # Another source on the same place is another stream.
         mirror.show([{**camera, "take": 2} if one.place.mid == "1" else nobody for one in mirror.places], [])
         assert slot.producer.layers[2] is not best
@@ -152,9 +161,7 @@ async def test_what_a_strand_numbered_arrives_as_it_was(tmp_path: Path) -> None:
         mirror.show(shown, [])
         came: list[tuple[Any, ...]] = []
         for slot in mirror.places[1:3]:
-            assert slot.producer is not None
-            layer = slot.producer.layers[0]
-            layer.sink = cast(Any, Mock(forward=lambda *what, red: came.append((*what, red))))
+            cast(Any, slot.strands[0]).relay = came.extend
         sent: list[tuple[Any, ...]] = []
         for mid, kind, payload in (
             (1, H264.payload_type, b"\x65idr"),
@@ -173,13 +180,13 @@ async def test_what_a_strand_numbered_arrives_as_it_was(tmp_path: Path) -> None:
             assert strand.is_watched
             strand.let_out(feed, wanted=False)
             assert not strand.is_watched
-            feed.take([(0x80 | kind, 700 + len(sent), 9000, payload)])
-            sent.append((payload, 0x80, 700 + len(sent), 9000, kind == RED))
+            sent.append((0x80 | kind, 700 + len(sent), 9000, payload))
+            feed.take(sent[-1:])
         assert came == sent
         # From a host that was not updated yet.
         head = struct.pack("!BBHLL", 0x90, 0x80 | H264.payload_type, 701, 9000, 7)
         mirror.take(1, 0, [head + send_time(1.0) + b"\x65idr"])
-        assert came[-1] == (b"\x65idr", 0x80, 701, 9000, False)
+        assert came[-1] == (0x80 | H264.payload_type, 701, 9000, b"\x65idr")
 
 
 async def test_a_burst_goes_over_a_pipe_in_one_message(tmp_path: Path) -> None:

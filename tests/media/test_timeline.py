@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from media import rtcp
+from media.draft import NONE
 from media.formats import OPUS
 from media.layer import Layer
 from media.mirror import Mirror
@@ -374,6 +375,7 @@ async def test_sound_and_picture_of_one_sender_are_on_one_line_there_and_at_anot
             payload = _frame(1, key=True) if mid == 1 else b"opus"
             mirror.take(mid, 0, [struct.pack("!BBHLL", 0x80, 0x80 | kind, 5, 9000, 7) + payload])
             assert strand.clock() is None
+            assert strand.numbers(NONE).timestamp == 9000, "it is there already"
             # The other worker's line is its own: its clock says 3 s, and 2 of these are 9000.
             with monkeypatch.context() as later:
                 moment = time.monotonic() + 0.4 * (mid - 1)
@@ -384,9 +386,9 @@ async def test_sound_and_picture_of_one_sender_are_on_one_line_there_and_at_anot
                 mirror.take(mid, 0, [head + _frame(2)])
             clock = strand.clock()
             assert clock is not None
-            assert strand.layer.timeline.shift is not None
-            lines.append(signed(strand.layer.timeline.shift + 9000 + rate - round(now * rate)) / rate)
-        assert lines[0] == pytest.approx(lines[1], abs=0.001)
+            moment, stamp = clock
+            lines.append(moment / (1 << 32) - (stamp - 9000 - rate) / rate)
+        assert lines == pytest.approx([3, 3], abs=0.0001), "a viewer is told of the other worker's line"
 
 
 def test_a_stream_that_was_moved_and_begins_anew_has_nothing_of_the_old_one() -> None:

@@ -425,12 +425,15 @@ def test_frames_come_out_of_red_as_they_were_put_in(older: list[tuple[int, bytes
     assert frames(_packed(*older, (0, newest))) == [*older, (0, newest)]
 
 
+@pytest.mark.parametrize("relayed", [False, True])
 @pytest.mark.parametrize("carried", [1, 2])
 @given(lost=st.sets(st.integers(1, 58)), first=st.integers(0, 0xFFFF), late=st.booleans())
 def test_sound_that_was_lost_is_taken_out_of_what_follows(
-    carried: int, lost: set[int], first: int, late: bool
+    carried: int, relayed: bool, lost: set[int], first: int, late: bool
 ) -> None:
-    """Sixty frames, each packet with `carried` before it; what is lost comes late, or not at all."""
+    """Sixty frames, each packet with `carried` before it; what is lost, from a browser or another worker,
+    comes late, or not at all.
+    """
     sink = _Sink()
     layer = _layer(OPUS, sink)
     sound = [b"frame %d" % n for n in range(60)]
@@ -438,7 +441,12 @@ def test_sound_that_was_lost_is_taken_out_of_what_follows(
 
     def comes(n: int) -> None:
         packed = _packed(*[(960 * k, sound[n - k]) for k in range(carried, 0, -1) if n >= k], (0, sound[n]))
-        layer.on_rtp(packed, 0, (first + n) & 0xFFFF, 960 * n, 100 + n / 50, red=True)
+        sequence, now = (first + n) & 0xFFFF, 100 + n / 50
+        if not relayed:
+            layer.on_rtp(packed, 0, sequence, 960 * n, now, red=True)
+            return
+        for kind, number, timestamp, payload in layer.relayed([(RED, sequence, 960 * n, packed)], now):
+            sink.forward(payload, 0, number, timestamp, red=kind == RED)
 
     for n in range(60):
         if n not in lost:
@@ -475,9 +483,10 @@ def test_one_packet_becomes_no_more_than_three_and_no_number_is_sent_twice() -> 
 def test_nonsense_fills_no_more_than_is_missing(packets: Sequence[tuple[int, bytes]]) -> None:
     gaps = Gaps()
     for sequence, payload in packets:
-        missing = gaps.before(sequence)
+        gaps.received(sequence, 0.0)
+        missing = gaps.missing
         if missing:
-            filled = gaps.fill(sequence, payload, missing)
+            filled = gaps.fill(sequence, payload)
             assert len(filled) <= missing
             assert all(0 < (sequence - number) & 0xFFFF <= missing for number, _, _ in filled)
 

@@ -145,7 +145,7 @@ def test_no_lines_make_the_sdp_parser_raise_anything_else(lines: list[str]) -> N
 def test_no_payload_makes_the_vp8_reader_raise(payload: bytes) -> None:
     vp8.is_keyframe(payload)
     flow = vp8.Continuity()
-    flow.restart(payload)
+    flow.restart(payload, payload)
     assert len(flow.rewrite(payload)) == len(payload)
 
 
@@ -334,11 +334,11 @@ def test_a_source_change_continues_the_pictures_numbers() -> None:
         return bytes((0x90, 0xC0, 0x80 | picture >> 8, picture & 0xFF, tl0, 0x00))
 
     flow = vp8.Continuity()
-    flow.restart(payload(100, 7))
+    flow.restart(payload(100, 7), b"")
     for n in range(3):
         assert flow.rewrite(payload(100 + n, 7)) == payload(100 + n, 7)
     assert flow.rewrite(payload(101, 7)) == payload(101, 7), "a late packet keeps its number"
-    flow.restart(payload(9000, 200))
+    flow.restart(payload(9000, 200), payload(102, 7))
     assert flow.rewrite(payload(9000, 200)) == payload(103, 8)
     assert flow.rewrite(payload(9001, 201)) == payload(104, 9)
 
