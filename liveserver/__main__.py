@@ -104,6 +104,7 @@ def _media(settings: Settings, arguments: argparse.Namespace) -> int:
             udp_port=media.udp_port + arguments.index if media.udp_port else 0,
             tcp_port=media.tcp_port + arguments.index if media.tcp_port else 0,
             public_address=media.public_address,
+            stun_server=media.stun_server,
             control=running.control_socket(arguments.index),
             others=[running.control_socket(n) for n in range(running.workers) if n != arguments.index],
             most_viewers=media.viewers_per_worker,

@@ -101,7 +101,7 @@ class Media(Section):
     udp_port: Port = 50000
     tcp_port: Port = 50000
     public_address: str = ""
-    stun_server: str = ""
+    stun_server: Annotated[str, Field(pattern=r"^$|^[^\s@]+:\d{1,5}$")] = ""
     turn_urls: list[Annotated[str, Field(pattern=r"^turns?:[^\s@]+$")]] = []
     turn_secret: str = Field(default="", repr=False)
     workers: Annotated[int, Field(ge=0, le=256)] = 0

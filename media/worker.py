@@ -13,6 +13,7 @@ import structlog
 import uvloop
 
 from media.clock import Clock
+from media.discovery import seen_from_outside
 from media.door import Door
 from media.dtls import Certificate
 from media.mux import Mux
@@ -35,6 +36,7 @@ class WorkerSettings:
     udp_port: int
     tcp_port: int
     public_address: str
+    stun_server: str = ""  # is asked for it, if that is empty
     control: Path
     others: Sequence[Path] = ()  # the control sockets of the host's other workers
     other_hosts: str = ""  # the address, host:port, web processes and workers of other hosts ask us at
@@ -56,6 +58,9 @@ class Worker:
         settings, loop = self._settings, asyncio.get_running_loop()
         await self._tcp.start(self._host, settings.tcp_port)
         addresses = advertised(settings.public_address, self._host)
+        if settings.stun_server and not settings.public_address:
+            outside = await seen_from_outside(settings.stun_server)
+            addresses = list(dict.fromkeys([outside, *addresses] if outside else addresses))
         wiring = Wiring(
             mux=self._mux,
             certificate=Certificate(),

@@ -121,8 +121,11 @@ def lossy_pipes() -> Iterator[Loss]:
 
 
 @asynccontextmanager
-async def bench(folder: Path) -> AsyncIterator[Bench]:
-    async with _worker(_settings(folder, 0)) as worker, _asked(worker, folder, 0) as made:
+async def bench(folder: Path, **settings: Any) -> AsyncIterator[Bench]:
+    async with (
+        _worker(replace(_settings(folder, 0), **settings)) as worker,
+        _asked(worker, folder, 0) as made,
+    ):
         yield made
 
 
