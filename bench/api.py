@@ -8,7 +8,6 @@ keeps a few connections busy. Rates and latencies are of this machine and moment
 """
 
 import asyncio
-import json
 import multiprocessing
 import os
 import statistics
@@ -25,6 +24,7 @@ import asyncpg
 import psutil
 from aiohttp import web
 
+from bench.report import keep, verdict
 from liveserver.config import Running
 from liveserver.models.courses import CourseSort
 from liveserver.models.ids import LiveSessionId, UserId
@@ -37,7 +37,6 @@ from tests.statements import Recording
 
 COURSES, USERS, ENROLLMENTS = 10_000, 100_000, 1_000_000
 CONNECTIONS = 16
-RESULTS = Path(__file__).parent / "results"
 
 
 async def fill(school: School) -> None:
@@ -322,11 +321,15 @@ def main() -> None:
         ours, floor = found[name]["ours"], found[name]["floor"]
         values = (ours["rate"], ours["p50_ms"], ours["p99_ms"], ours["cpu_us"], floor["rate"])
         ratio = found[name]["ratio"]
-        print(f"{name:>20}", *(f"{one:8.2f}" for one in (*values, ratio, target)), ours["statuses"])
+        print(
+            f"{name:>20}",
+            *(f"{one:8.2f}" for one in (*values, ratio, target)),
+            verdict(ratio, target, at_least=True),
+            ours["statuses"],
+        )
     print(f"{'admin stats':>20} {found['admin stats']['ms']:.0f} ms")
-    RESULTS.mkdir(exist_ok=True)
     stamp = (datetime.now(UTC) + timedelta()).isoformat(timespec="seconds")
-    (RESULTS / "api.json").write_text(json.dumps({"at": stamp, "cores": os.cpu_count(), **found}, indent=2))
+    keep("api", {"at": stamp, "cores": os.cpu_count(), **found})
 
 
 if __name__ == "__main__":

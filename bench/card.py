@@ -12,12 +12,12 @@ Needs root, for the namespaces; where it is missing it says so.
 
 import argparse
 import asyncio
-import json
 import sys
 from typing import Any
 
-from bench.lecture import RESULTS, Stream, lecture
+from bench.lecture import Stream, lecture
 from bench.namespaces import Namespace, again_on_two_hosts
+from bench.report import keep
 
 PROGRAMME = (
     Stream("0", "camera", "", 24, 5, 1000, watched=True),
@@ -58,8 +58,7 @@ def main() -> int:
         found = asyncio.run(measure(Namespace(*asked.server.split(",")), asked.viewers, asked.seconds))
         for figure, value in found.items():
             print(f"{figure:<52}{value:>8.2f}")
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "card.json").write_text(json.dumps(found, indent=2) + "\n")
+        keep("card", found)
         return 0
     return again_on_two_hosts("bench.card", mbit=asked.mbit)
 

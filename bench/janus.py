@@ -30,9 +30,10 @@ import psutil
 from aioice import stun
 from aiortc.rtcdtlstransport import RTCCertificate
 
-from bench.lecture import RESULTS, Sender, Stream, offered, publish, watch, workers
+from bench.lecture import Sender, Stream, offered, publish, watch, workers
 from bench.namespaces import Namespace, again_on_two_hosts
 from bench.peers import Peer
+from bench.report import keep, verdict
 
 PROGRAMME = (
     Stream("0", "camera", "", 24, 5, 1000, watched=True),
@@ -297,7 +298,8 @@ def _compare(server: Namespace, viewers: int, seconds: float, runs: int) -> dict
         profile = results[0]["profile"]
         print(f"{viewers:>10}{name:>14}{row[name]:>14.2f}{100 * came:>14.1f}   {profile}", flush=True)
     row["ratio"] = row["liveserver"] / row["janus"]
-    print(f"{'ratio':>24}{row['ratio']:>14.2f}   (target <= {TARGET})", flush=True)
+    row["verdict"] = verdict(row["ratio"], TARGET)
+    print(f"{'ratio':>24}{row['ratio']:>14.2f}   (target <= {TARGET}) {row['verdict']}", flush=True)
     return row
 
 
@@ -314,8 +316,7 @@ def main() -> int:
         server = Namespace(*asked.server.split(","))
         print(f"{'viewers':>10}{'server':>14}{'us/packet':>14}{'came, %':>14}   SRTP")
         rows = [_compare(server, viewers, asked.seconds, asked.runs) for viewers in asked.viewers]
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "janus.json").write_text(json.dumps(rows, indent=2) + "\n")
+        keep("janus", rows)
         return 0
     if shutil.which("janus") is None:
         print("Janus is not installed (Debian: apt-get install janus): nothing to compare with")

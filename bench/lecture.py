@@ -4,6 +4,7 @@ shake hands and then cost nothing.
 
 import asyncio
 import heapq
+import itertools
 import os
 import socket
 import struct
@@ -24,15 +25,17 @@ from bench.namespaces import Namespace
 from bench.peers import Peer
 from media.control import WorkerClient
 from media.memory import environment
-from media.rtp import URI_MID, URI_RID
+from media.rtp import URI_AUDIO_LEVEL, URI_MID, URI_RID, URI_TRANSPORT_SEQUENCE
 from media.worker import advertised
 
-RESULTS = Path(__file__).parent / "results"
 _MOST_SECONDS_TO_SETTLE = 25
 _CALM_SECONDS = 2
 _SECONDS_BETWEEN_CHECKS = 5.0
 _TRIES = 3
+_STEPS = 20  # in which viewers report, one after another
 _COUNTED = ("sent", "send_dropped", "send_waited", "ticks", "late_ticks", "pictures", "pictures_us")
+_RTX = ["a=rtcp-fb:96 nack", "a=rtcp-fb:96 nack pli", "a=rtpmap:97 rtx/90000", "a=fmtp:97 apt=96"]
+_SPEECH = 30  # dB below the loudest
 _SOURCES = {0x10_0000: "screen", 0x10_0001: "camera", 0x10_0002: "microphone"}  # by SSRC
 
 
@@ -171,8 +174,10 @@ def offered(mid: str, programme: Sequence[Stream]) -> str:
     streams = [stream for stream in programme if stream.mid == mid]
     kind = "audio" if streams[0].source == "microphone" else "video"
     codec = "opus/48000/2" if kind == "audio" else "VP8/90000"
-    lines = [f"m={kind} 9 UDP/TLS/RTP/SAVPF 96", f"a=mid:{mid}", "a=sendonly", f"a=rtpmap:96 {codec}"]
-    lines += [f"a=extmap:1 {URI_MID}", f"a=extmap:2 {URI_RID}"]
+    types = "96" if kind == "audio" else "96 97"
+    lines = [f"m={kind} 9 UDP/TLS/RTP/SAVPF {types}", f"a=mid:{mid}", "a=sendonly", f"a=rtpmap:96 {codec}"]
+    lines += [f"a=extmap:1 {URI_MID}", f"a=extmap:2 {URI_RID}", f"a=extmap:3 {URI_TRANSPORT_SEQUENCE}"]
+    lines += [f"a=extmap:4 {URI_AUDIO_LEVEL}"] if kind == "audio" else _RTX
     rids = [stream.rid for stream in streams if stream.rid]
     if rids:
         lines += [f"a=rid:{rid} send" for rid in rids] + [f"a=simulcast:send {';'.join(rids)}"]
@@ -204,6 +209,7 @@ class Sender:
         self._protect = publisher.dtls._tx_srtp.protect
         self._socket = publisher.socket
         self._programme = programme
+        self._in_all = 0  # packets
         self._sequence = dict.fromkeys(programme, 0)
         self._frames = dict.fromkeys(programme, 0)
         self.sent_at: dict[tuple[int, str], float] = {}  # by a frame's time and source
@@ -245,7 +251,10 @@ class Sender:
             head = struct.pack("!BBHLL", 0x90, (0x80 if last else 0) | 96, sequence, stamp, stream.ssrc)
             names = bytes((0x10,)) + stream.mid.encode()
             names += bytes((0x20,)) + stream.rid.encode() if stream.rid else b""
+            names += struct.pack("!BH", 0x31, self._in_all & 0xFFFF)
+            names += bytes((0x40, 0x80 | _SPEECH)) if stream.source == "microphone" else b""
             names += bytes(-len(names) % 4)
+            self._in_all += 1
             extension = struct.pack("!HH", 0xBEDE, len(names) // 4) + names
             payload = _descriptor(frame, first=part == 0, key=key)
             payload += os.urandom(stream.size - len(payload))
@@ -326,6 +335,13 @@ class Lecture:
             if self._paused:
                 self._check_again()
 
+    async def report(self) -> None:
+        """Say for each viewer once a second how what they watch arrives."""
+        for n in itertools.cycle(range(_STEPS)):
+            for viewer in self._watching[n::_STEPS]:
+                viewer.report(tuple(_SOURCES))
+            await asyncio.sleep(1 / _STEPS)
+
     def _check_again(self) -> None:
         for peer in (self._sender.publisher, *self._watching):
             peer.check_again()
@@ -396,8 +412,9 @@ async def lecture(
         memory = (running.memory() - before) / viewers / 1024
         sending.cancel()
         lesson = Lecture(running, sender, watching, memory)
-        staying = asyncio.create_task(lesson.stay())
+        talking = [asyncio.create_task(one) for one in (lesson.stay(), lesson.report())]
         try:
             yield lesson
         finally:
-            staying.cancel()
+            for one in talking:
+                one.cancel()

@@ -10,7 +10,6 @@ may list the machine's networks looks for new ones every few seconds only.
 
 import argparse
 import asyncio
-import json
 import statistics
 import subprocess
 import sys
@@ -23,9 +22,9 @@ from typing import Any
 import aiohttp
 from playwright.async_api import Browser, async_playwright
 
-from bench.lecture import RESULTS
 from bench.links import until_height
 from bench.namespaces import Namespace, NoNamespaces, Phone, phone_and_server
+from bench.report import keep, show
 from tests.browser import chromium
 from tests.browser.conftest import signed_in
 from tests.builders import School
@@ -125,10 +124,8 @@ def main() -> int:
             print(f"no network namespaces here, nothing was measured: {error}")
             return 0
     figures = asyncio.run(measure(Phone.named(asked.phone), asked.times))
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "moving.json").write_text(json.dumps(figures, indent=2) + "\n")
-    for figure, value in figures.items():
-        print(f"{figure:<45}{value:>10.2f}")
+    show(figures)
+    keep("moving", figures)
     return 0
 
 

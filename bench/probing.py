@@ -8,15 +8,15 @@ meanwhile: a worker that fills hundreds of links has no time for anything else.
 
 import argparse
 import asyncio
-import json
 import time
 from collections.abc import Sequence
 from typing import Any
 
 from aiortc.rtcdtlstransport import RTCCertificate
 
-from bench.lecture import PROGRAMMES, RESULTS, Watched, Workers, publish, watch, workers
+from bench.lecture import PROGRAMMES, Watched, Workers, publish, watch, workers
 from bench.peers import Peer
+from bench.report import keep
 
 _SAMPLED = 12
 _SECONDS_BEFORE, _MOST_SECONDS = 5, 40
@@ -97,8 +97,7 @@ def main() -> None:
     found = asyncio.run(measure(parser.parse_args().viewers))
     for figure, value in found.items():
         print(f"{figure:<36}{value:>10.1f}")
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "probing.json").write_text(json.dumps(found, indent=2) + "\n")
+    keep("probing", found)
 
 
 if __name__ == "__main__":

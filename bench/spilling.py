@@ -11,7 +11,6 @@ class is, with all viewers in one process, and with half of them in each of two 
 
 import argparse
 import asyncio
-import json
 import statistics
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -20,7 +19,8 @@ from multiprocessing import get_context
 from typing import Any
 
 from bench.forwarding import floor, least
-from bench.lecture import PROGRAMMES, RESULTS, Turn, lecture, with_a_workers_memory
+from bench.lecture import PROGRAMMES, Turn, lecture, with_a_workers_memory
+from bench.report import keep, verdict
 
 _CLASS = PROGRAMMES["class"]
 _CPU_TARGET, _LATENCY_TARGET = 1.1, 1.3
@@ -58,7 +58,7 @@ def _figures(turns: Sequence[tuple[Turn, float]]) -> list[float]:
 def main() -> None:
     with_a_workers_memory()
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("viewers", nargs="*", type=int, default=[300])
+    parser.add_argument("viewers", nargs="*", type=int, default=[300, 600])
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--turns", type=int, default=7)
     asked = parser.parse_args()
@@ -71,11 +71,12 @@ def main() -> None:
             print(f"{viewers:>14}{workers:>14}" + "".join(f"{figure:>14.2f}" for figure in row))
         ratios = [after / before for before, after in zip(one, two, strict=True)]
         print(f"{'ratio':>28}" + "".join(f"{ratio:>14.2f}" for ratio in ratios))
-        print(f"{'target':>28}{_CPU_TARGET:>14}{'':>28}{_LATENCY_TARGET:>14}", flush=True)
         cpu, bare, _, p99 = ratios
+        met = verdict(cpu, _CPU_TARGET), verdict(p99, _LATENCY_TARGET)
+        print(f"{'target':>28}{_CPU_TARGET:>14}{'':>28}{_LATENCY_TARGET:>14}")
+        print(f"{'':>28}{met[0]:>14}{'':>28}{met[1]:>14}", flush=True)
         rows.append({"viewers": viewers, "one": one, "two": two, "cpu": cpu, "bare": bare, "p99": p99})
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "spilling.json").write_text(json.dumps(rows, indent=2) + "\n")
+        keep("spilling", rows)
 
 
 if __name__ == "__main__":
