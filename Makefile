@@ -9,9 +9,10 @@ CACHE := .cache
 NODE_PATH := PATH="$(CURDIR)/$(CACHE)/node/bin:$$PATH"
 WEB_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) web/index.html web/docs.html web/vite.config.ts
 IMAGE ?= liveserver
-# Two files at a time, media's only beside each other, for they mostly wait; browsers have the machine to themselves.
-MEDIA := tests/media tests/clients
-IN_TWOS := -n 2 --dist loadfile
+# Two files at a time; three of those that mostly wait, the longest first; browsers that send and show pictures have
+# the machine to themselves.
+WAITING := tests/browser/test_lessons.py tests/browser/test_network.py tests/media tests/clients
+BESIDE := --dist loadfile --no-loadscope-reorder
 
 .PHONY: help run test check fix bench fuzz fuzz-api web image lock openapi browser programs clean
 help:  ## this list
@@ -24,9 +25,9 @@ test: $(VENV)/dev web/dist/index.html browser programs  ## every test, real brow
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
-	$(BIN)/python -m pytest $(IN_TWOS) $(foreach one,$(MEDIA) tests/browser,--ignore=$(one))
-	$(BIN)/python -m pytest $(IN_TWOS) $(MEDIA)
-	$(BIN)/python -m pytest tests/browser
+	$(BIN)/python -m pytest -n 2 $(BESIDE) $(foreach one,$(WAITING) tests/browser,--ignore=$(one))
+	$(BIN)/python -m pytest -n 3 $(BESIDE) $(WAITING)
+	$(BIN)/python -m pytest tests/browser $(foreach one,$(WAITING),--ignore=$(one))
 endif
 
 check: $(VENV)/dev web/node_modules/ready  ## style, types and import contracts
