@@ -254,6 +254,19 @@ async def _quality(page: Page, wanted: int | None) -> None:
     await looked(page, SEEN, is_told, 20)
 
 
+# The name of the way that what is sent goes, which is another after a restart.
+_WAY_UP = """() => {
+  const { sdp } = window.liveserverClass.media.publisher.pc.localDescription;
+  return sdp.match(/ice-ufrag:(\\S+)/)[1];
+}"""
+_LOSE_THE_WAY_UP = """() => {
+  const { pc } = window.liveserverClass.media.publisher;
+  Object.defineProperty(pc, 'connectionState', { value: 'failed', configurable: true });
+  window.liveserverClass.socket.socket.io.engine.close();
+  pc.addEventListener('iceconnectionstatechange', () => delete pc.connectionState, { once: true });
+}"""
+
+
 async def test_media_goes_on_from_another_network(school: School, open_page: OpenPage) -> None:
     teacher, student = await school.register("instructor"), await school.register()
     course = await school.course(teacher)
@@ -271,6 +284,31 @@ async def test_media_goes_on_from_another_network(school: School, open_page: Ope
         await looked(page, SEEN, lambda seen: seen["decoded"] > before["decoded"] + 20, 10)
         status = (await school.call("GET", f"/api/live-sessions/{session}/status", student)).body
         assert status["mine"]["state"] == "seated"
+
+
+async def test_who_teaches_is_seen_from_another_network(school: School, open_page: OpenPage) -> None:
+    teacher, student = await school.register("instructor"), await school.register()
+    course = await school.course(teacher)
+    await school.enroll([student], course)
+    session = await school.session(teacher, course)
+    at_desk, page = await open_page(teacher.email), await open_page(student.email)
+    async with relayed(at_desk, school.product) as relay:
+        await enter(at_desk, school, session, "Enter the class")
+        await enter(page, school, session, "Join the class")
+        await until_quality(page, 2, 30)
+
+        async def is_seen_again() -> None:
+            before = await page.evaluate(SEEN)
+            await looked(page, SEEN, lambda seen: seen["decoded"] > before["decoded"] + 20, 10)
+
+        relay.move()
+        await is_seen_again()
+
+        # The way is lost while the page is not in the class: once it is, another is looked for.
+        way = await at_desk.evaluate(_WAY_UP)
+        await at_desk.evaluate(_LOSE_THE_WAY_UP)
+        await looked(at_desk, _WAY_UP, lambda now: now != way, 10)
+        await is_seen_again()
 
 
 async def test_a_class_comes_over_the_operators_turn_server(browser: Browser, tmp_path: Path) -> None:

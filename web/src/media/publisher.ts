@@ -40,7 +40,13 @@ export class Publisher {
   private readonly sending = new Map<Source, RTCRtpTransceiver>();
   private screen = new ThinScreen(ENCODINGS.screen);
 
-  constructor(private readonly onFailed: () => void) {}
+  constructor(private readonly onLost: () => void) {}
+
+  /** The connection's way to the server is not there any more. */
+  get isLost(): boolean {
+    const state = this.pc?.connectionState;
+    return state === "disconnected" || state === "failed";
+  }
 
   /** Send a track, in place of the source's last one. Throws PublishRefused with the server's code. */
   async send(socket: Asking, source: Source, track: MediaStreamTrack): Promise<void> {
@@ -138,7 +144,7 @@ export class Publisher {
     if (life !== this.life) throw new ConnectionClosed();
     const pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
     pc.addEventListener("connectionstatechange", () => {
-      if (pc.connectionState === "failed") this.onFailed();
+      if (this.pc === pc && this.isLost) this.onLost();
     });
     this.pc = pc;
     this.abandoned = new Promise((_, reject) => {

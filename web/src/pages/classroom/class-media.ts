@@ -77,7 +77,7 @@ export class ClassMedia {
       },
     );
     this.publisher = new Publisher(() => {
-      void this.negotiating((socket) => this.publisher.negotiate(socket, true));
+      this.findNewPath(LINK_PATIENCE_MS);
     });
     document.addEventListener("visibilitychange", this.tellSizes);
   }
@@ -173,7 +173,7 @@ export class ClassMedia {
       const stale = known.publish !== this.publisher.id;
       if (known.subscribe === null || known.subscribe !== this.subscriber.id)
         await this.subscriber.open(socket);
-      else if (!(await this.arrives())) await this.restart(socket);
+      else if (this.publisher.isLost || !(await this.arrives())) await this.restart(socket);
       if (this.state.sending.size && stale) await this.sendAgain(socket);
       else if (muted && !this.toldMuted) this.mutedByTeacher("microphone");
       await this.tellMuted(socket);
@@ -190,7 +190,8 @@ export class ClassMedia {
   }
 
   private isLost(): boolean {
-    return this.state.link === "disconnected" || this.state.link === "failed";
+    const { link } = this.state;
+    return link === "disconnected" || link === "failed" || this.publisher.isLost;
   }
 
   private async restart(socket: ClassroomSocket): Promise<void> {
