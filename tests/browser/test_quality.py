@@ -11,7 +11,7 @@ from playwright.async_api import Browser, Page, expect
 from media.worker import advertised
 from tests.browser.conftest import OpenPage, signed_in
 from tests.browser.links import ENCODED, relayed
-from tests.browser.taught import SEEN, SOUND, begun, enter, looked, taught, until_quality
+from tests.browser.taught import SEEN, SOUND, begun, enter, give_the_floor, looked, taught, until_quality
 from tests.browser.turn import turn
 from tests.builders import School
 from tests.product import Product
@@ -259,6 +259,7 @@ _WAY_UP = """() => {
   const { sdp } = window.liveserverClass.media.publisher.pc.localDescription;
   return sdp.match(/ice-ufrag:(\\S+)/)[1];
 }"""
+_ARRIVED = "() => window.liveserverClass.media.subscriber.arrived()"
 _LOSE_THE_WAY_UP = """() => {
   const { pc } = window.liveserverClass.media.publisher;
   Object.defineProperty(pc, 'connectionState', { value: 'failed', configurable: true });
@@ -304,7 +305,11 @@ async def test_who_teaches_is_seen_from_another_network(school: School, open_pag
         relay.move()
         await is_seen_again()
 
-        # The way is lost while the page is not in the class: once it is, another is looked for.
+        # The way is lost while the page is not in the class: once it is, another is looked for, though what
+        # it sees comes all the time.
+        await give_the_floor(at_desk, student)
+        await page.get_by_role("button", name="Camera on").click()
+        await looked(at_desk, _ARRIVED, lambda count: count > 100, 15)
         way = await at_desk.evaluate(_WAY_UP)
         await at_desk.evaluate(_LOSE_THE_WAY_UP)
         await looked(at_desk, _WAY_UP, lambda now: now != way, 10)
