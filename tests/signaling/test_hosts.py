@@ -25,6 +25,7 @@ from tests.builders import Person, School, until
 from tests.product import ROOT, UNHURRIED, Product, free_ports
 
 _SECONDS_TO_HEAR = 4.0  # that a host drains
+_VIEWERS = 2  # of one class at one host, while the other has room
 _CONNECTIONS = 5  # of a worker: its supervisor, the web processes of both hosts, the other worker, and ours
 
 
@@ -39,13 +40,17 @@ class Hosts:
 
     async def begin(self) -> tuple[str, Person, Person]:
         """Start a class of one student."""
+        session, teacher, (student,) = await self.begin_for(1)
+        return session, teacher, student
+
+    async def begin_for(self, students: int) -> tuple[str, Person, list[Person]]:
         one = self.schools[0]
-        teacher, student = await one.register("instructor"), await one.register()
+        teacher, learning = await one.register("instructor"), [await one.register() for _ in range(students)]
         course = await one.course(teacher)
-        await one.enroll([student], course)
+        await one.enroll(learning, course)
         session = await one.session(teacher, course)
         self.classes.append((session, teacher))
-        return session, teacher, student
+        return session, teacher, learning
 
     async def end(self) -> None:
         for session, teacher in self.classes:
@@ -75,7 +80,8 @@ def _running(product: Product) -> Running:
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Product]]:
     def control() -> dict[str, str]:
-        return {**UNHURRIED, "LIVE_MEDIA__CONTROL_ADDRESS": f"127.0.0.1:{free_ports(1)}"}
+        own = {"LIVE_MEDIA__CONTROL_ADDRESS": f"127.0.0.1:{free_ports(1)}"}
+        return {**UNHURRIED, **own, "LIVE_MEDIA__VIEWERS_PER_WORKER": str(_VIEWERS)}
 
     folder = tmp_path_factory.mktemp("hosts")
     with Product(folder / "first", settings=control()) as first:
@@ -136,6 +142,18 @@ async def test_classes_of_both_hosts_are_open_at_either(hosts: Hosts) -> None:
         await until(partial(here.heard, "seat.lost"), 5)
         assert set((await hosts.workers[host].occupants())[session]) == {teacher.id}
     assert sorted(places) == [0, 1]
+
+
+async def test_who_is_too_many_for_one_host_watches_at_the_other(hosts: Hosts) -> None:
+    session, teacher, students = await hosts.begin_for(_VIEWERS)
+    people = [await hosts.schools[0].enter(one, session) for one in (teacher, *students)]
+    (host,) = await hosts.at(session)
+    offers = [(await one.ask("media.subscribe", {"restart": False}))["ok"]["sdp"] for one in people]
+    places = [[f" {one.udp_port} typ host" in offer for one in hosts.products] for offer in offers]
+    here, there = [host == 0, host == 1], [host == 1, host == 0]
+    assert places == [here] * _VIEWERS + [there]
+    assert (await hosts.workers[1 - host].stats())["mirrors"] == 1
+    assert await hosts.at(session) == [host], "the class is still one host's"
 
 
 async def test_a_host_that_drains_is_given_no_classes_and_keeps_those_it_has(hosts: Hosts) -> None:
