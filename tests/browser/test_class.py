@@ -340,6 +340,31 @@ async def test_a_second_device_takes_over_and_the_first_is_told(school: School, 
     assert status["seats"]["taken"] == 1
 
 
+async def test_programs_are_told_where_to_send_and_where_to_watch(
+    school: School, open_page: OpenPage
+) -> None:
+    teacher, student = await school.register("instructor"), await school.register()
+    course = await school.course(teacher)
+    await school.enroll([student], course)
+    session = await school.session(teacher, course)
+    ways = (
+        (teacher, "Send from OBS or another encoder", "Your screen", "whip"),
+        (student, "Watch in another player", "The screen", "whep"),
+    )
+    for who, button, screen, way in ways:
+        page = await open_page(who.email)
+        await page.goto(f"{school.product.url()}/classes/{session}")
+        await page.get_by_role("button", name=button).click()
+        address = page.get_by_label("Server", exact=True)
+        await expect(address).to_have_value(f"{school.product.url()}/{way}/{session}")
+        await page.get_by_text(screen, exact=True).click()
+        await expect(address).to_have_value(f"{school.product.url()}/{way}/{session}?source=screen")
+        key = await page.get_by_label("Bearer token", exact=True).input_value()
+        heads = {"Authorization": f"Bearer {key}", "Content-Type": "application/sdp"}
+        async with school.client.post(await address.input_value(), data="nonsense", headers=heads) as answer:
+            assert (await answer.json())["code"] == "bad_sdp", "the key is good"
+
+
 async def test_every_page_stands_at_phone_width_and_in_arabic(school: School, open_page: OpenPage) -> None:
     teacher, students, session = await _class_of_two(school)
     await school.call("POST", f"/api/live-sessions/{session}/start", teacher)

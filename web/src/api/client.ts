@@ -8,6 +8,7 @@ export type LiveSession = components["schemas"]["LiveSessionOut"];
 export type Problem = components["schemas"]["Problem"] & Record<string, unknown>;
 export type Playback = components["schemas"]["PlaybackOut"];
 export type Attendance = components["schemas"]["AttendanceOut"];
+export type MediaKey = components["schemas"]["MediaKeyOut"];
 
 /** A refusal of the server, as a person can read it: `code` is stable, `detail` is in their language. */
 export class ApiError extends Error {

@@ -215,7 +215,19 @@ export const en = {
     capped: "Your data cap is reached: sound only from here.",
     encoder: {
       open: "Send from OBS or another encoder",
-      lead: "In OBS choose the service WHIP under Settings, Stream, and at most 6000 kb/s under Output. What it sends is shown as your camera; your page may stay open for chat and questions.",
+      lead: "In OBS choose the service WHIP under Settings, Stream, and at most 6000 kb/s under Output. Your page may stay open for chat and questions.",
+      source: "What it sends is shown as",
+      camera: "Your camera",
+      screen: "Your screen",
+    },
+    player: {
+      open: "Watch in another player",
+      lead: "For a player that speaks WHEP, such as a screen in a hall. It takes your place in the class: this page leaves when the player comes.",
+      source: "What it shows",
+      camera: "The teacher",
+      screen: "The screen",
+    },
+    program: {
       address: "Server",
       key: "Bearer token",
       copy: "Copy",

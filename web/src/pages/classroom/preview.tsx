@@ -9,7 +9,7 @@ import { LanguageSwitch, Logo } from "../../shell/shell";
 import { useWhen } from "../format";
 import type { ClassSession } from "./class-session";
 import classes from "./classroom.module.css";
-import { EncoderKey } from "./encoder";
+import { ProgramKey } from "./program-key";
 import { remember, type Devices } from "./chosen-devices";
 
 /** Before the class: see yourself, hear that the microphone works, choose devices, go in. */
@@ -67,7 +67,7 @@ export function Preview({ room, session }: { room: ClassSession; session: LiveSe
           <Button component={Link} to="/network-test" variant="subtle" size="compact-md">
             {t("network.link")}
           </Button>
-          {session.isStaff && <EncoderKey session={session.id} />}
+          <ProgramKey session={session.id} use={session.isStaff ? "encoder" : "player"} />
           <Button component={Link} to="/classes" variant="subtle" size="compact-md">
             {t("common.back")}
           </Button>
