@@ -223,6 +223,12 @@ class Sender:
         """Return how many packets a viewer is to be sent."""
         return sum(stream.frames * stream.packets for stream in self._programme if stream.watched)
 
+    @property
+    def watched_ssrcs(self) -> list[int]:
+        """Return the streams a viewer is sent."""
+        watched = {stream.source for stream in self._programme if stream.watched}
+        return [ssrc for ssrc, source in _SOURCES.items() if source in watched]
+
     async def run(self) -> None:
         """Send, or go on sending."""
         began = time.perf_counter()
@@ -339,7 +345,7 @@ class Lecture:
         """Say for each viewer once a second how what they watch arrives."""
         for n in itertools.cycle(range(_STEPS)):
             for viewer in self._watching[n::_STEPS]:
-                viewer.report(tuple(_SOURCES))
+                viewer.report(self._sender.watched_ssrcs)
             await asyncio.sleep(1 / _STEPS)
 
     def _check_again(self) -> None:

@@ -89,7 +89,7 @@ class Peer:
         self.check(*self._remote)
 
     def report(self, ssrcs: Sequence[int]) -> None:
-        """Say, as browsers do each second, that all of these streams comes and there is room for more."""
+        """Say, as browsers do each second, that all of these streams come and there is room for more."""
         blocks = [rtcp.ReportBlock(ssrc, 0, 0, 0, 0, 0, 0) for ssrc in ssrcs]
         said = rtcp.receiver_report(1, blocks) + rtcp.remb(1, _ROOM, ssrcs)
         with contextlib.suppress(BlockingIOError, ConnectionRefusedError):

@@ -19,6 +19,7 @@ def show(found: Mapping[str, float], width: int = 68) -> None:
     """Print figures by their names, of which some tell a target: `freezes, % (target <= 2)`."""
     for name, figure in found.items():
         target = _TARGET.search(name)
+        assert target or not {"<=", ">="} & set(name.split()), f"a target that is not read: {name}"
         met = verdict(figure, float(target[2]), at_least=target[1] == ">=") if target else ""
         print(f"    {name:<{width}}{figure:>10.2f}  {met}".rstrip(), flush=True)
 

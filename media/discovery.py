@@ -1,12 +1,15 @@
 """Where this host is seen from outside: a server behind a router that keeps ports asks a STUN server."""
 
 import asyncio
+import socket
+import struct
 from typing import Any
 
 import structlog
 from aioice import stun
 
-_TRIES, _PATIENCE = 3, 0.5  # requests, and seconds before another
+_AGAIN = 0.5  # seconds, before another request
+_PATIENCE = 1.75  # seconds, for all of it
 _log = structlog.get_logger()
 
 
@@ -20,7 +23,7 @@ class _Asking(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, _from: Any) -> None:
         try:
             answer = stun.parse_message(data)
-        except ValueError:
+        except (ValueError, struct.error):
             return
         mapped = answer.attributes.get("XOR-MAPPED-ADDRESS")
         is_ours = answer.transaction_id == self.request.transaction_id
@@ -28,23 +31,33 @@ class _Asking(asyncio.DatagramProtocol):
             self.address.set_result(mapped[0])
 
 
-async def seen_from_outside(server: str) -> str | None:
-    """Return the address that a STUN server, `host:port`, sees us at; None when it does not say in time."""
-    host, _, port = server.rpartition(":")
+async def seen_from_outside(server: str, host: str) -> str | None:
+    """Return the address a STUN server, `host:port`, sees our own at; None when it does not say in time."""
     try:
-        transport, asking = await asyncio.get_running_loop().create_datagram_endpoint(
-            _Asking, remote_addr=(host.strip("[]"), int(port))
-        )
-    except OSError as error:
-        _log.warning("media.stun_server", server=server, error=str(error))
+        async with asyncio.timeout(_PATIENCE):
+            return await _asked(server, host)
+    except (
+        OSError,
+        ValueError,
+        OverflowError,
+    ) as error:  # no such name, or port; TimeoutError is one of the first
+        _log.warning("media.stun_server", server=server, error=repr(error))
         return None
+
+
+async def _asked(server: str, own: str) -> str:
+    host, _, port = server.rpartition(":")
+    transport, asking = await asyncio.get_running_loop().create_datagram_endpoint(
+        _Asking,
+        (own, 0),
+        (host.strip("[]"), int(port)),
+        family=socket.AF_INET6 if ":" in own else socket.AF_INET,
+    )
     try:
-        for _ in range(_TRIES):
+        while True:
             transport.sendto(bytes(asking.request))
-            done, _ = await asyncio.wait([asking.address], timeout=_PATIENCE)
+            done, _ = await asyncio.wait([asking.address], timeout=_AGAIN)
             if done:
                 return asking.address.result()
     finally:
         transport.close()
-    _log.warning("media.stun_server", server=server, error="no answer: our own address is told to browsers")
-    return None

@@ -79,8 +79,8 @@ class Mirror(Room):
         return producer
 
     def take(self, mid: int, quality: int, packets: Iterable[bytes]) -> None:
-        """Take what came over the pipe, up to what is no packet. Raises RtcpError, IndexError,
-        struct.error.
+        """Take what came over the pipe: all of it, or nothing when some of it is no packet. Raises RtcpError,
+        IndexError, struct.error.
         """
         producer = self.places[mid].producer
         if producer is None or quality >= len(producer.layers):

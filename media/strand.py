@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import dropwhile
 from typing import Protocol
 
 from media import rtcp, vp8
@@ -25,6 +26,7 @@ LONGEST_BURST = 16  # packets
 _RING = 512
 _MOST_LAID_OUT = 256  # packets
 _MARKER = 0x80  # of the end of a frame, in an entry's first number
+_TOLD_ANEW = 2.5  # seconds in which another worker tells its time again, as long as it knows it
 _BURST_SECONDS = 0.002  # how long a frame's first packet may wait for its last
 
 
@@ -205,32 +207,30 @@ class Strand:
     ) -> None:
         """Give one packet of the layer to everybody who watches."""
         entry = self._numbering.entry(payload, marker, sequence, timestamp, self._last, red=red)
-        if entry is None:
-            return
-        self._let_in(entry)
-        self._keep(entry)
-        if self._members or self._outflows:
-            self._gather(entry, whole=bool(marker) or not self._video)
+        if entry is not None:
+            self._pass_on(entry)
 
     def relay(self, burst: Sequence[Entry]) -> None:
-        """Give a burst of another worker's strand to everybody who watches."""
+        """Give packets of another worker's strand to everybody who watches: a burst, or what came of one from
+        another host.
+        """
+        if self._numbering.is_cut:  # what stands before a keyframe need not ask for it
+            burst = list(dropwhile(lambda one: not self._format.is_keyframe(one[3]), burst)) or burst
         for one in burst:
             entry = self._numbering.relayed(one, self._last)
-            if entry is None:
-                continue
-            self._let_in(entry)
-            self._keep(entry)
-            if self._members:
-                self._burst.append(entry)
-        self.flush()
+            if entry is not None:
+                self._pass_on(entry)
 
-    def _keep(self, entry: Entry) -> None:
+    def _pass_on(self, entry: Entry) -> None:
+        self._let_in(entry)
         if (entry[1] - self._last[1]) & 0xFFFF < 0x8000:
             self._last = entry
         self.packets += 1
         self.octets += len(entry[3])
         if self._video:
             self._ring[entry[1] % _RING] = entry
+        if self._members or self._outflows:
+            self._gather(entry, whole=bool(entry[0] & _MARKER) or not self._video)
 
     def _gather(self, entry: Entry, *, whole: bool) -> None:
         """Hold a packet back until its frame is `whole`, or for two milliseconds."""
@@ -376,6 +376,7 @@ class Strand:
             return self._numbering.clock(now)
         report, at = self._told
         passed = now - at
-        return report.ntp + round(passed * (1 << 32)), (
-            report.rtp + round(passed * self._format.clock)
-        ) & 0xFFFFFFFF
+        if passed > _TOLD_ANEW:  # the other worker knows no time now
+            return None
+        ntp = (report.ntp + round(passed * (1 << 32))) & 0xFFFFFFFF_FFFFFFFF
+        return ntp, (report.rtp + round(passed * self._format.clock)) & 0xFFFFFFFF

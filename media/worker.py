@@ -59,7 +59,7 @@ class Worker:
         await self._tcp.start(self._host, settings.tcp_port)
         addresses = advertised(settings.public_address, self._host)
         if settings.stun_server and not settings.public_address:
-            outside = await seen_from_outside(settings.stun_server)
+            outside = await seen_from_outside(settings.stun_server, self._host)
             addresses = list(dict.fromkeys([outside, *addresses] if outside else addresses))
         wiring = Wiring(
             mux=self._mux,

@@ -16,7 +16,7 @@ from media.mirror import Mirror
 from media.pipe import Feed, Inlet, Outlet, _message, _packets
 from media.red import PAYLOAD_TYPE as RED
 from media.rtp import LONGEST, send_time
-from media.slot import Slot
+from media.slot import Slot, stage
 from media.spill import Spill
 from media.strand import LONGEST_BURST
 from tests.builders import until
@@ -187,6 +187,42 @@ async def test_what_a_strand_numbered_arrives_as_it_was(tmp_path: Path) -> None:
         head = struct.pack("!BBHLL", 0x90, 0x80 | H264.payload_type, 701, 9000, 7)
         mirror.take(1, 0, [head + send_time(1.0) + b"\x65idr"])
         assert came[-1] == (0x80 | H264.payload_type, 701, 9000, b"\x65idr")
+
+
+async def test_a_frame_leaves_at_once_whether_it_came_as_one_message_or_packet_by_packet() -> None:
+    sender = Mock()
+    (place,) = [one for one in stage() if one.mid == "1"]
+    strand = Slot(place, sender).strands[0]
+    strand.add(Listener())
+    first, second = [
+        [
+            (
+                VP8.payload_type | (0x80 if n == 2 else 0),
+                sequence + n,
+                3000 * sequence,
+                b"\x10\x00" + b"x" * n,
+            )
+            for n in range(3)
+        ]
+        for sequence in (10, 13)
+    ]
+    strand.relay(first)
+    for one in second:  # as it comes from another host
+        strand.relay([one])
+    assert [len(call.args[0]) for call in sender.burst.mock_calls] == [3, 3]
+
+
+async def test_what_comes_before_a_keyframe_in_one_message_does_not_ask_for_another() -> None:
+    (place,) = [one for one in stage() if one.mid == "1"]
+    strand = Slot(place, Mock()).strands[0]
+    strand.take(layer := Mock(payload_format=VP8))
+    kind = VP8.payload_type | 0x80
+    strand.relay([(kind, 10, 0, b"\x10\x01"), (kind, 11, 3000, b"\x10\x00"), (kind, 12, 6000, b"\x10\x01")])
+    assert strand.packets == 2
+    layer.request_keyframe.assert_not_called()
+    strand.resync()
+    strand.relay([(kind, 13, 9000, b"\x10\x01")])
+    layer.request_keyframe.assert_called_once()
 
 
 async def test_a_burst_goes_over_a_pipe_in_one_message(tmp_path: Path) -> None:

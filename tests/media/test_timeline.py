@@ -386,6 +386,10 @@ async def test_sound_and_picture_of_one_sender_are_on_one_line_there_and_at_anot
                 mirror.take(mid, 0, [head + _frame(2)])
             clock = strand.clock()
             assert clock is not None
+            with monkeypatch.context() as later:
+                moment = time.monotonic() + 3
+                later.setattr(time, "monotonic", lambda moment=moment: moment)
+                assert strand.clock() is None, "who does not tell it any more does not know it"
             moment, stamp = clock
             lines.append(moment / (1 << 32) - (stamp - 9000 - rate) / rate)
         assert lines == pytest.approx([3, 3], abs=0.0001), "a viewer is told of the other worker's line"

@@ -49,6 +49,7 @@ export class ClassMedia {
   private queue: Promise<unknown> = Promise.resolve();
   private readonly sizes = new Map<string, number>();
   private pathTimer = 0;
+  private restartedAt = -Infinity;
   /** What the server knows of our microphone. */
   private toldMuted = false;
   private pinned: string | null = null;
@@ -171,6 +172,7 @@ export class ClassMedia {
   async resume(known: Welcome["media"], muted: boolean): Promise<void> {
     await this.negotiating(async (socket) => {
       const stale = known.publish !== this.publisher.id;
+      if (stale) this.publisher.close();
       if (known.subscribe === null || known.subscribe !== this.subscriber.id)
         await this.subscriber.open(socket);
       else if (this.publisher.isLost || !(await this.arrives())) await this.restart(socket);
@@ -195,6 +197,7 @@ export class ClassMedia {
   }
 
   private async restart(socket: ClassroomSocket): Promise<void> {
+    this.restartedAt = performance.now();
     await this.subscriber.restart(socket);
     await this.publisher.negotiate(socket, true);
   }
@@ -239,6 +242,7 @@ export class ClassMedia {
   /** The network changed under us: ICE restarts until it is found again. */
   private findNewPath(patience: number): void {
     window.clearTimeout(this.pathTimer);
+    const wait = Math.max(patience, this.restartedAt + PATH_PATIENCE_MS - performance.now());
     this.pathTimer = window.setTimeout(() => {
       if (!this.isLost()) return;
       // Until the page is in the class again, which restarts what is lost, or this has had its turn.
@@ -247,7 +251,7 @@ export class ClassMedia {
       }).then(() => {
         if (this.isLost()) this.findNewPath(PATH_PATIENCE_MS);
       });
-    }, patience);
+    }, wait);
   }
 
   // What we send
