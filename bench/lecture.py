@@ -255,10 +255,10 @@ class Sender:
             last = part == stream.packets - 1
             stamp = frame * clock // stream.frames & 0xFFFFFFFF
             head = struct.pack("!BBHLL", 0x90, (0x80 if last else 0) | 96, sequence, stamp, stream.ssrc)
-            names = bytes((0x10,)) + stream.mid.encode()
-            names += bytes((0x20,)) + stream.rid.encode() if stream.rid else b""
-            names += struct.pack("!BH", 0x31, self._in_all & 0xFFFF)
+            names = struct.pack("!BH", 0x31, self._in_all & 0xFFFF)  # first, as browsers have it
             names += bytes((0x40, 0x80 | _SPEECH)) if stream.source == "microphone" else b""
+            names += bytes((0x10,)) + stream.mid.encode()
+            names += bytes((0x20,)) + stream.rid.encode() if stream.rid else b""
             names += bytes(-len(names) % 4)
             self._in_all += 1
             extension = struct.pack("!HH", 0xBEDE, len(names) // 4) + names
