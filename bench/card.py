@@ -17,7 +17,7 @@ from typing import Any
 
 from bench.lecture import Stream, lecture
 from bench.namespaces import Namespace, again_on_two_hosts
-from bench.report import keep
+from bench.report import keep, show
 
 PROGRAMME = (
     Stream("0", "camera", "", 24, 5, 1000, watched=True),
@@ -56,8 +56,7 @@ def main() -> int:
     asked = parser.parse_args()
     if asked.server:
         found = asyncio.run(measure(Namespace(*asked.server.split(",")), asked.viewers, asked.seconds))
-        for figure, value in found.items():
-            print(f"{figure:<52}{value:>8.2f}")
+        show(found)
         keep("card", found)
         return 0
     return again_on_two_hosts("bench.card", mbit=asked.mbit)

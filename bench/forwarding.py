@@ -9,11 +9,10 @@ floor just before it, which a machine that is now fast, now slow changes less; `
 when it sleeps between two bursts as they come in a class, and finds its caches cold. `bursts`, which has a
 target, too, is as `ratio`, but of pictures alone, from the last packet of a frame having been read to its
 last having been sent: what the loop does, without what reading, clocks and estimates cost. Figures are CPU,
-not wall.
-Latency is from the publisher's socket to four viewers': first and last of the fan-out, and the two in the
-middle. `missed` names what is above its target.
+not wall. Latency is from the publisher's socket to four viewers': first and last of the fan-out, and the two
+in the middle. `missed` names what is above its target.
 
-The publisher's packets have all header extensions of a browser's; each viewer tells once a second what it
+The publisher's packets have every header extension that we take; each viewer tells once a second what it
 gets and what its link carries, as browsers do. Not in it: RED, sender reports, and what links lose.
 
     python -m bench.forwarding [viewers ...] [--seconds 3]

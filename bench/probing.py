@@ -16,7 +16,7 @@ from aiortc.rtcdtlstransport import RTCCertificate
 
 from bench.lecture import PROGRAMMES, Watched, Workers, publish, watch, workers
 from bench.peers import Peer
-from bench.report import keep
+from bench.report import keep, show
 
 _SAMPLED = 12
 _SECONDS_BEFORE, _MOST_SECONDS = 5, 40
@@ -95,8 +95,7 @@ def main() -> None:
     )
     parser.add_argument("--viewers", type=int, default=300)
     found = asyncio.run(measure(parser.parse_args().viewers))
-    for figure, value in found.items():
-        print(f"{figure:<36}{value:>10.1f}")
+    show(found)
     keep("probing", found)
 
 

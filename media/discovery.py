@@ -36,11 +36,7 @@ async def seen_from_outside(server: str, host: str) -> str | None:
     try:
         async with asyncio.timeout(_PATIENCE):
             return await _asked(server, host)
-    except (
-        OSError,
-        ValueError,
-        OverflowError,
-    ) as error:  # no such name, or port; TimeoutError is one of the first
+    except (OSError, ValueError, OverflowError) as error:  # not in time, or no such name or port
         _log.warning("media.stun_server", server=server, error=repr(error))
         return None
 
