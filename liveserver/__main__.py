@@ -63,6 +63,7 @@ def _name(arguments: argparse.Namespace) -> str:
 
 def _serve(settings: Settings, arguments: argparse.Namespace) -> int:
     from liveserver.embedded.process import ServerFailed  # noqa: PLC0415 - a worker needs none of it
+    from liveserver.storage.migrating import CannotMigrate  # noqa: PLC0415 - same
     from liveserver.supervisor import CannotStart, Supervisor  # noqa: PLC0415 - same
 
     async def run() -> None:
@@ -70,11 +71,11 @@ def _serve(settings: Settings, arguments: argparse.Namespace) -> int:
 
     try:
         asyncio.run(run())
-    except (CannotStart, ServerFailed) as error:
+    except (CannotStart, CannotMigrate, ServerFailed) as error:
         print(f"liveserver: {error}", file=sys.stderr)
         return 1
     except ExceptionGroup as group:
-        failed = group.subgroup((CannotStart, ServerFailed))
+        failed = group.subgroup((CannotStart, CannotMigrate, ServerFailed))
         if failed is None:
             raise
         print(f"liveserver: {failed.exceptions[0]}", file=sys.stderr)
@@ -132,9 +133,13 @@ def _stores(settings: Settings) -> Running:
 
 
 def _migrate(settings: Settings, _arguments: argparse.Namespace) -> int:
-    from liveserver.storage.migrating import migrate  # noqa: PLC0415 - asyncpg is slow to load
+    from liveserver.storage.migrating import CannotMigrate, migrate  # noqa: PLC0415 - asyncpg is slow to load
 
-    applied = asyncio.run(migrate(_stores(settings).database_url))
+    try:
+        applied = asyncio.run(migrate(_stores(settings).database_url))
+    except CannotMigrate as error:
+        print(f"liveserver: {error}", file=sys.stderr)
+        return 1
     print("\n".join(applied) or "nothing to do")
     return 0
 

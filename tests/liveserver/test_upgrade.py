@@ -106,6 +106,45 @@ async def test_the_first_versions_data_is_kept_and_it_serves_on_meanwhile(old: t
     assert planned.host_id == owner
 
 
+_HELD = """
+SELECT EXISTS (SELECT FROM pg_locks
+WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 'enrollments'::regclass)
+"""
+
+
+async def test_a_migration_gives_way_to_a_query_that_waits_for_it(old: tuple[str, Any]) -> None:
+    url, conn = old
+    busy = await asyncpg.connect(url)
+    async with busy.transaction():
+        await busy.fetch("SELECT id FROM courses")
+        migrating_on = asyncio.create_task(migrating.migrate(url))
+        for _ in range(500):
+            if await conn.fetchval(_HELD):
+                break
+            await asyncio.sleep(0.01)
+        else:
+            pytest.fail("no migration held the enrolments while it waited for the courses")
+        # Longer than PostgreSQL waits before it looks for a deadlock, once: the migration would have looked
+        # in vain, and the query that comes now would be the one to be refused.
+        await asyncio.sleep(1.2)
+        assert await busy.fetchval("SELECT count(*) FROM enrollments") > 0
+        assert not migrating_on.done()
+    assert "0005_course_editing.sql" in await migrating_on
+    await busy.close()
+
+
+async def test_a_migration_that_stays_blocked_says_what_to_do(
+    old: tuple[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, conn = old
+    monkeypatch.setattr(migrating, "_PATIENCE", 0.5)
+    async with conn.transaction():
+        await conn.fetch("SELECT id FROM courses")
+        with pytest.raises(migrating.MigrationBlocked, match=r"0005_course_editing.*pg_stat_activity"):
+            await asyncio.wait_for(migrating.migrate(url), 10)
+    assert (await migrating.migrate(url))[0] == "0005_course_editing.sql"
+
+
 async def test_history_that_was_edited_stops_the_upgrade(
     old: tuple[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
