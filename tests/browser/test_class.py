@@ -364,6 +364,14 @@ async def test_programs_are_told_where_to_send_and_where_to_watch(
         async with school.client.post(await address.input_value(), data="nonsense", headers=heads) as answer:
             assert (await answer.json())["code"] == "bad_sdp", "the key is good"
 
+    desk = await open_page(teacher.email)
+    await desk.goto(f"{school.product.url()}/classes/{session}")
+    await desk.get_by_role("button", name="Enter the class").click()
+    await desk.get_by_role("button", name="Encoder program").click()
+    await desk.get_by_role("button", name="Send from OBS or another encoder").click()
+    address = desk.get_by_label("Server", exact=True)
+    await expect(address).to_have_value(f"{school.product.url()}/whip/{session}")
+
 
 async def test_every_page_stands_at_phone_width_and_in_arabic(school: School, open_page: OpenPage) -> None:
     teacher, students, session = await _class_of_two(school)

@@ -214,6 +214,7 @@ export const en = {
     },
     capped: "Your data cap is reached: sound only from here.",
     encoder: {
+      title: "Encoder program",
       open: "Send from OBS or another encoder",
       lead: "In OBS choose the service WHIP under Settings, Stream, and at most 6000 kb/s under Output. Your page may stay open for chat and questions.",
       source: "What it sends is shown as",

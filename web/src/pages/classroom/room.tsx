@@ -1,6 +1,6 @@
-import { ActionIcon, Badge, Group, Text, Tooltip } from "@mantine/core";
+import { ActionIcon, Badge, Group, Popover, Text, Tooltip } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
-import { IconMessage, IconUsers, IconX } from "@tabler/icons-react";
+import { IconBroadcast, IconMessage, IconUsers, IconX } from "@tabler/icons-react";
 import { useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { useWhen } from "../format";
@@ -10,6 +10,7 @@ import classes from "./classroom.module.css";
 import { Controls } from "./controls";
 import { DataUse } from "./data-use";
 import { People } from "./people";
+import { ProgramKey } from "./program-key";
 import { Sound, Stage } from "./stage";
 
 type Panel = "people" | "chat" | null;
@@ -36,6 +37,7 @@ export function Room({ room, state }: { room: ClassSession; state: ClassState })
         </Text>
         <Group gap="xs" wrap="nowrap">
           {state.session?.startedAt && <Elapsed since={state.session.startedAt} />}
+          {state.session?.isStaff && <Encoder session={state.session.id} />}
           <DataUse room={room} state={state} />
           <Tooltip label={t("room.people")}>
             <ActionIcon
@@ -114,6 +116,31 @@ export function Room({ room, state }: { room: ClassSession; state: ClassState })
       )}
       <Controls room={room} state={state} />
     </div>
+  );
+}
+
+/** Where a teacher's encoder sends to, while the class goes on: on a phone there is none. */
+function Encoder({ session }: { session: string }) {
+  const { t } = useTranslation();
+  return (
+    <Popover position="bottom-end" width={340} withArrow shadow="md">
+      <Popover.Target>
+        <Tooltip label={t("room.encoder.title")}>
+          <ActionIcon
+            size="lg"
+            variant="subtle"
+            color="pine.4"
+            aria-label={t("room.encoder.title")}
+            visibleFrom="sm"
+          >
+            <IconBroadcast size={20} />
+          </ActionIcon>
+        </Tooltip>
+      </Popover.Target>
+      <Popover.Dropdown>
+        <ProgramKey session={session} use="encoder" />
+      </Popover.Dropdown>
+    </Popover>
   );
 }
 
