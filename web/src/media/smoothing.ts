@@ -1,22 +1,37 @@
 /**
  * Keeps a picture smooth over a link that loses packets. What is lost is sent again and comes a round trip later;
  * a browser shows a picture before that, and freezes. So it is told to wait that long, once it froze and as long
- * as packets are asked for again; voice and picture stay together.
+ * as packets are asked for again.
+ *
+ * Sound and picture are told the same, and the picture is later still: a browser reckons from when a picture is
+ * whole, and hurries none that was. So the sound is told to wait for as much more as the picture was seen to be late.
  */
 
 const EVERY_MS = 1_000;
 const CALM_MS = 30_000; // without packets asked for again, before nothing is waited for any more
 const MORE = 1.4; // times what was waited for in vain
 const MOST_MS = 600;
+const MOST_BEHIND_MS = 60; // of more, a browser makes the picture wait for the sound in turn
+const PART = 0.4; // of what the picture is late, made good at once: what is said of a second is told a second late
+const NOTABLE_MS = 8;
+
+/** What of one kind was played: for how many seconds all of it together was held before that. */
+interface Played {
+  held: number;
+  count: number;
+}
 
 interface Figures {
   asked: number; // packets asked for again
   troubled: number; // frames that came too late to be shown, and seconds frozen
+  video: Played;
+  audio: Played;
 }
 
 export class Smoothing {
   private waits: number | null = null; // milliseconds
   private waitsSince = 0;
+  private behind = 0; // milliseconds that the sound waits longer than the picture
   private askedAt = 0;
   private before: Figures | null = null;
   private readonly timer: number;
@@ -32,12 +47,21 @@ export class Smoothing {
   private async look(): Promise<void> {
     const report = await this.pc.getStats();
     const now = performance.now();
-    const figures = { asked: 0, troubled: 0 };
+    const figures: Figures = {
+      asked: 0,
+      troubled: 0,
+      video: { held: 0, count: 0 },
+      audio: { held: 0, count: 0 },
+    };
     let roundTrip = 0;
     report.forEach((one: Partial<RTCInboundRtpStreamStats & RTCIceCandidatePairStats>) => {
       if (one.type === "inbound-rtp" && one.kind === "video") {
         figures.asked += one.nackCount ?? 0;
         figures.troubled += (one.framesDropped ?? 0) + (one.totalFreezesDuration ?? 0);
+      }
+      if (one.type === "inbound-rtp" && (one.kind === "video" || one.kind === "audio")) {
+        figures[one.kind].held += one.jitterBufferDelay ?? 0;
+        figures[one.kind].count += one.jitterBufferEmittedCount ?? 0;
       }
       if (one.type === "candidate-pair" && one.nominated) roundTrip = one.currentRoundTripTime ?? 0;
     });
@@ -48,6 +72,16 @@ export class Smoothing {
     if (figures.asked > before.asked && figures.troubled > before.troubled)
       this.troubled(now, roundTrip * 1000);
     else if (this.waits !== null && now - this.askedAt > CALM_MS) this.wait(null, now);
+    else this.keepStep(heldFor(before.video, figures.video), heldFor(before.audio, figures.audio));
+  }
+
+  /** Let the sound wait for the picture, which was held for so many milliseconds; null: none was played. */
+  private keepStep(picture: number | null, sound: number | null): void {
+    if (this.waits === null || picture === null || sound === null) return;
+    const behind = Math.min(Math.max(0, this.behind + PART * (picture - sound)), MOST_BEHIND_MS);
+    if (Math.abs(behind - this.behind) < NOTABLE_MS) return;
+    this.behind = behind;
+    this.tell();
   }
 
   private troubled(now: number, roundTrip: number): void {
@@ -61,9 +95,21 @@ export class Smoothing {
   private wait(milliseconds: number | null, now: number): void {
     this.waits = milliseconds;
     this.waitsSince = now;
+    if (milliseconds === null) this.behind = 0;
+    this.tell();
+  }
+
+  private tell(): void {
     for (const receiver of this.pc.getReceivers()) {
+      const behind = receiver.track.kind === "audio" ? this.behind : 0;
       // A browser that does not know it has buffers of its own mind.
-      if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = milliseconds;
+      if ("jitterBufferTarget" in receiver)
+        receiver.jitterBufferTarget = this.waits === null ? null : this.waits + behind;
     }
   }
+}
+
+function heldFor(before: Played, now: Played): number | null {
+  const count = now.count - before.count;
+  return count > 0 ? (1000 * (now.held - before.held)) / count : null;
 }
