@@ -2,10 +2,10 @@
 
 The phone is a real Chromium in a network namespace with two cards. One goes down and the other up, as when
 somebody leaves the house: address, port and way are others, and the page's socket is dead. Told is how long
-no picture is shown, and whether the seat is the same. The student has not allowed a camera: a browser that
-may list the machine's networks looks for new ones every few seconds only.
+no picture is shown, and whether the seat is the same. The student has not allowed a camera; with `--camera`
+they have: a browser that may list the machine's networks uses those it has seen, and sees a new one late.
 
-    python -m bench.moving [--times 6]          needs root; Linux only
+    python -m bench.moving [--times 6] [--camera]          needs root; Linux only
 """
 
 import argparse
@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -66,8 +66,8 @@ async def _browser(folder: Path, host: Namespace | None, origin: str) -> AsyncIt
         await running.close()
 
 
-async def measure(phone: Phone, times: int) -> dict[str, Any]:
-    """Move so many times, to and fro; in the server's namespace."""
+async def measure(phone: Phone, times: int, allowed: Sequence[str]) -> dict[str, Any]:
+    """Move so many times, to and fro, with a browser that is allowed this; in the server's namespace."""
     settings = {"LIVE_MEDIA__PUBLIC_ADDRESS": phone.server_address}
     took: list[float] = []
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
@@ -86,7 +86,7 @@ async def measure(phone: Phone, times: int) -> dict[str, Any]:
                     _browser(folder, phone.host, origin) as on_phone,
                 ):
                     desk = await signed_in(at_desk, product, teacher.email)
-                    page = await signed_in(on_phone, product, student.email, permissions=())
+                    page = await signed_in(on_phone, product, student.email, permissions=allowed)
                     for one, button in ((desk, "Enter the class"), (page, "Join the class")):
                         await one.evaluate(_GO, f"/classes/{session}")
                         await one.get_by_role("button", name=button).click()
@@ -113,19 +113,21 @@ async def measure(phone: Phone, times: int) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--times", type=int, default=6)
+    parser.add_argument("--camera", action="store_true")
     parser.add_argument("--phone", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.phone is None:
         try:
             with phone_and_server() as (phone, server):
-                inside = server.run(sys.executable, "-m", "bench.moving", "--times", str(asked.times))
+                inside = server.run(sys.executable, "-m", "bench.moving", *sys.argv[1:])
                 return subprocess.run([*inside, "--phone", phone.host.name], check=False).returncode
         except NoNamespaces as error:
             print(f"no network namespaces here, nothing was measured: {error}")
             return 0
-    figures = asyncio.run(measure(Phone.named(asked.phone), asked.times))
+    allowed = ("camera", "microphone") if asked.camera else ()
+    figures = asyncio.run(measure(Phone.named(asked.phone), asked.times, allowed))
     show(figures)
-    keep("moving", figures)
+    keep("moving-camera" if asked.camera else "moving", figures)
     return 0
 
 
