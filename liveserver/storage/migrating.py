@@ -2,23 +2,27 @@
 
 import asyncio
 import hashlib
-import logging
+import itertools
 import time
 from pathlib import Path
 
 import asyncpg
+import structlog
 
 from liveserver.storage import jobs
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x6C697665  # "live"
-# Well below PostgreSQL's deadlock_timeout (1 s): where a migration and a query of the version that still
-# serves wait for each other, it is the migration that gives way, before the query is refused.
-_LOCK_TIMEOUT = "SET LOCAL lock_timeout = '200ms'"
-_PATIENCE = 300.0
-_PAUSE = 0.2
+# PostgreSQL looks for a deadlock once, after a wait of a second, and refuses who looked. Of a migration and a
+# query of the version that still serves, the migration gives way, well before that; a query is refused only if
+# it looks in just these 200 ms. Now and then a migration waits for longer than a second: only then is a vacuum
+# told to make room.
+_LOCK_TIMEOUT, _LONGER_LOCK_TIMEOUT = "200ms", "1500ms"
+_LONGER_EVERY = 8  # tries
+_PATIENCE = 300.0  # seconds, for all files together
+_PAUSE, _LONGEST_PAUSE = 0.2, 3.0  # seconds
 
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger()
 
 
 class CannotMigrate(Exception):
@@ -30,23 +34,26 @@ class MigrationChanged(CannotMigrate):
 
 
 class MigrationBlocked(CannotMigrate):
-    """Others held a migration's tables for all of the time it may wait; the text names it and what to do."""
+    """Others held what a migration locks for as long as it may wait; the text names it and what to do."""
 
 
 async def migrate(url: str) -> list[str]:
     """Apply the numbered SQL files not applied yet, each in one transaction; return their names.
 
     Safe to run from many processes at once, and beside servers of the version before. Raises MigrationChanged
-    when history was edited, MigrationBlocked when a table could not be locked in five minutes.
+    when history was edited, MigrationBlocked when locks could not be had in five minutes.
     """
-    conn = await asyncpg.connect(url, command_timeout=600)
-    applied = []
+    conn = await asyncpg.connect(
+        url
+    )  # however long it takes, and another process beside us: it is not cut off
+    applied: list[str] = []
     try:
         await conn.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK)
         await conn.execute(
             "CREATE TABLE IF NOT EXISTS schema_migrations (version text PRIMARY KEY,"
             " sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
         )
+        until = time.monotonic() + _PATIENCE
         rows = await conn.fetch("SELECT version, sha256 FROM schema_migrations")
         known: dict[str, str] = {row["version"]: row["sha256"] for row in rows}
         for path in sorted(_MIGRATIONS.glob("*.sql")):
@@ -56,7 +63,7 @@ async def migrate(url: str) -> list[str]:
                 raise MigrationChanged(f"{path.name} differs from the text that was applied")
             if path.name in known:
                 continue
-            await _apply(conn, path.name, text, digest)
+            await _apply(conn, path.name, text, digest, until)
             applied.append(path.name)
         await jobs.install(conn)
     finally:
@@ -64,13 +71,15 @@ async def migrate(url: str) -> list[str]:
     return applied
 
 
-async def _apply(conn: "asyncpg.Connection[asyncpg.Record]", name: str, text: str, digest: str) -> None:
-    """One file in one transaction, begun again whenever a table it locks is in use."""
-    until = time.monotonic() + _PATIENCE
-    while True:
+async def _apply(
+    conn: "asyncpg.Connection[asyncpg.Record]", name: str, text: str, digest: str, until: float
+) -> None:
+    """One file in one transaction, begun again whenever what it locks is in use."""
+    for tries in itertools.count(1):
+        timeout = _LOCK_TIMEOUT if tries % _LONGER_EVERY else _LONGER_LOCK_TIMEOUT
         try:
             async with conn.transaction():
-                await conn.execute(_LOCK_TIMEOUT)
+                await conn.execute("SELECT set_config('lock_timeout', $1, true)", timeout)
                 await conn.execute(text)
                 await conn.execute(
                     "INSERT INTO schema_migrations (version, sha256) VALUES ($1, $2)", name, digest
@@ -78,10 +87,11 @@ async def _apply(conn: "asyncpg.Connection[asyncpg.Record]", name: str, text: st
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
             if time.monotonic() > until:
                 raise MigrationBlocked(
-                    f"{name} waited {_PATIENCE:.0f} s for tables that are in use; nothing of it was applied."
+                    f"{name} waited too long for tables that are in use; nothing of it was applied."
                     " End the transactions that hold them (pg_stat_activity shows the oldest) and start again"
                 ) from error
-            _log.info("%s waits for a table in use: %s", name, error)
-            await asyncio.sleep(_PAUSE)
+            if tries & (tries - 1) == 0:
+                _log.warning("migration.waits", version=name, tries=tries, reason=str(error))
+            await asyncio.sleep(min(_PAUSE * tries, _LONGEST_PAUSE))
         else:
             return

@@ -20,6 +20,11 @@ _LIPS = """async () => {
 }"""
 
 
+# How long the browser is told to wait with each kind, in ms.
+_WAITS = """() => Object.fromEntries(window.liveserverClass.media.subscriber.pc.getReceivers()
+  .map((receiver) => [receiver.track.kind, receiver.jitterBufferTarget]))"""
+
+
 async def _lips(page: Page, script: str = _LIPS) -> float:
     """Return how far picture and sound are from each other, in milliseconds: the median of eleven looks."""
     offsets: list[float] = []
@@ -57,6 +62,9 @@ async def test_a_picture_stays_smooth_over_a_link_that_loses_packets(
         after = await page.evaluate(SEEN)
         assert after["frozen"] - before["frozen"] <= 0.02 * 15
         assert after["decoded"] - before["decoded"] > 0.9 * 20 * 15
+        waits = await page.evaluate(_WAITS)
+        print(f"a browser is told to wait {waits} ms")
+        assert waits["audio"] > waits["video"] > 0
         assert await _lips(page) < 120, "the sound waits with the picture"
 
 

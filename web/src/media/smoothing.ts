@@ -13,19 +13,19 @@ const MORE = 1.4; // times what was waited for in vain
 const MOST_MS = 600;
 const MOST_BEHIND_MS = 60; // of more, a browser makes the picture wait for the sound in turn
 const PART = 0.4; // of what the picture is late, made good at once: what is said of a second is told a second late
-const NOTABLE_MS = 8;
+const NOTABLE_MS = 8; // less would be told the browser for nothing
 
-/** What of one kind was played: for how many seconds all of it together was held before that. */
-interface Played {
-  held: number;
-  count: number;
+/** One stream that the browser plays in step with another. */
+interface Stream {
+  kind: string;
+  played: number; // frames or samples
+  at: number; // what moment of the class is seen or heard now, in milliseconds
 }
 
 interface Figures {
   asked: number; // packets asked for again
   troubled: number; // frames that came too late to be shown, and seconds frozen
-  video: Played;
-  audio: Played;
+  streams: Map<string, Stream>;
 }
 
 export class Smoothing {
@@ -47,22 +47,19 @@ export class Smoothing {
   private async look(): Promise<void> {
     const report = await this.pc.getStats();
     const now = performance.now();
-    const figures: Figures = {
-      asked: 0,
-      troubled: 0,
-      video: { held: 0, count: 0 },
-      audio: { held: 0, count: 0 },
-    };
+    const figures: Figures = { asked: 0, troubled: 0, streams: new Map() };
     let roundTrip = 0;
     report.forEach((one: Partial<RTCInboundRtpStreamStats & RTCIceCandidatePairStats>) => {
       if (one.type === "inbound-rtp" && one.kind === "video") {
         figures.asked += one.nackCount ?? 0;
         figures.troubled += (one.framesDropped ?? 0) + (one.totalFreezesDuration ?? 0);
       }
-      if (one.type === "inbound-rtp" && (one.kind === "video" || one.kind === "audio")) {
-        figures[one.kind].held += one.jitterBufferDelay ?? 0;
-        figures[one.kind].count += one.jitterBufferEmittedCount ?? 0;
-      }
+      if (one.type === "inbound-rtp" && one.id && one.kind && one.estimatedPlayoutTimestamp)
+        figures.streams.set(one.id, {
+          kind: one.kind,
+          played: one.jitterBufferEmittedCount ?? 0,
+          at: one.estimatedPlayoutTimestamp,
+        });
       if (one.type === "candidate-pair" && one.nominated) roundTrip = one.currentRoundTripTime ?? 0;
     });
     const { before } = this;
@@ -72,13 +69,13 @@ export class Smoothing {
     if (figures.asked > before.asked && figures.troubled > before.troubled)
       this.troubled(now, roundTrip * 1000);
     else if (this.waits !== null && now - this.askedAt > CALM_MS) this.wait(null, now);
-    else this.keepStep(heldFor(before.video, figures.video), heldFor(before.audio, figures.audio));
+    else this.keepStep(shown("video", before, figures), shown("audio", before, figures));
   }
 
-  /** Let the sound wait for the picture, which was held for so many milliseconds; null: none was played. */
+  /** Let the sound wait for the picture: they show these moments of the class; null: nothing is played. */
   private keepStep(picture: number | null, sound: number | null): void {
     if (this.waits === null || picture === null || sound === null) return;
-    const behind = Math.min(Math.max(0, this.behind + PART * (picture - sound)), MOST_BEHIND_MS);
+    const behind = Math.min(Math.max(0, this.behind + PART * (sound - picture)), MOST_BEHIND_MS);
     if (Math.abs(behind - this.behind) < NOTABLE_MS) return;
     this.behind = behind;
     this.tell();
@@ -109,7 +106,12 @@ export class Smoothing {
   }
 }
 
-function heldFor(before: Played, now: Played): number | null {
-  const count = now.count - before.count;
-  return count > 0 ? (1000 * (now.held - before.held)) / count : null;
+/** What moment of the class the streams of a kind show that were played since; null when none was. */
+function shown(kind: string, before: Figures, now: Figures): number | null {
+  const playing = [...now.streams].filter(([id, stream]) => {
+    const was = before.streams.get(id);
+    return stream.kind === kind && was !== undefined && stream.played > was.played;
+  });
+  if (!playing.length) return null;
+  return playing.reduce((sum, [, { at }]) => sum + at, 0) / playing.length;
 }

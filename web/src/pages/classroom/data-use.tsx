@@ -14,13 +14,13 @@ export function DataUse({ room, state }: { room: ClassSession; state: ClassState
   const used = { used: megabytes(data.bytes) };
   return (
     <Popover position="bottom-end" width={300} withArrow shadow="md">
-      <Popover.Target>
-        <Tooltip label={t("room.data.title")}>
+      <Tooltip label={t("room.data.title")}>
+        <Popover.Target>
           <ActionIcon size="lg" variant="subtle" color="pine.4" aria-label={t("room.data.title")}>
             <IconGauge size={20} />
           </ActionIcon>
-        </Tooltip>
-      </Popover.Target>
+        </Popover.Target>
+      </Tooltip>
       <Popover.Dropdown>
         <Stack gap="sm">
           <div>

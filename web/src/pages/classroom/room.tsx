@@ -124,8 +124,8 @@ function Encoder({ session }: { session: string }) {
   const { t } = useTranslation();
   return (
     <Popover position="bottom-end" width={340} withArrow shadow="md">
-      <Popover.Target>
-        <Tooltip label={t("room.encoder.title")}>
+      <Tooltip label={t("room.encoder.title")}>
+        <Popover.Target>
           <ActionIcon
             size="lg"
             variant="subtle"
@@ -135,8 +135,8 @@ function Encoder({ session }: { session: string }) {
           >
             <IconBroadcast size={20} />
           </ActionIcon>
-        </Tooltip>
-      </Popover.Target>
+        </Popover.Target>
+      </Tooltip>
       <Popover.Dropdown>
         <ProgramKey session={session} use="encoder" />
       </Popover.Dropdown>
