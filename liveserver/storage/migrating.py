@@ -13,10 +13,10 @@ from liveserver.storage import jobs
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x6C697665  # "live"
-# PostgreSQL looks for a deadlock once, after a wait of a second, and refuses who looked. Of a migration and a
-# query of the version that still serves, the migration gives way, well before that; a query is refused only if
-# it looks in just these 200 ms. Now and then a migration waits for longer than a second: only then is a vacuum
-# told to make room.
+# PostgreSQL looks for a deadlock once, after a wait of a second, and refuses who looked. Of a migration and
+# a query of the version that still serves, the migration gives way, well before that; a query is refused only
+# if it looks in just these 200 ms. Now and then a migration waits for longer than a second: only then is a
+# vacuum told to make room.
 _LOCK_TIMEOUT, _LONGER_LOCK_TIMEOUT = "200ms", "1500ms"
 _LONGER_EVERY = 8  # tries
 _PATIENCE = 300.0  # seconds, for all files together
