@@ -9,10 +9,15 @@ import aiohttp
 import pytest
 import redis
 import uvloop
+from hypothesis import settings
 
 from liveserver.embedded.valkey import Valkey
 from tests.builders import School
 from tests.product import UNHURRIED, Product
+
+# How long an example takes is the machine's affair: speed is measured by bench/.
+settings.register_profile("liveserver", deadline=None)
+settings.load_profile("liveserver")
 
 
 def pytest_asyncio_loop_factories() -> dict[str, object]:

@@ -21,7 +21,6 @@ def _run(client: redis.Redis, source: str, examples: int, *, seeded: int | None 
         settings=settings(
             max_examples=examples,
             stateful_step_count=60,
-            deadline=None,
             database=None,
             phases=list(Phase) if seeded is None else [Phase.generate],
             suppress_health_check=list(HealthCheck),

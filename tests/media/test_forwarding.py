@@ -20,7 +20,8 @@ CAMERA, MICROPHONE, STUDENT_MICROPHONE, STUDENT_CAMERA = "1", "2", "3", "6"
 async def test_everybody_entitled_sees_and_hears_the_teacher(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         await b.attach("teacher", staff=True)
-        await b.publish("teacher", ("microphone", "camera"))
+        teacher, _ = await b.publish("teacher", ("microphone", "camera"))
+        assert "usedtx=1" in teacher.remoteDescription.sdp, "silence need not be sent"
         for name in ("one", "two"):
             await b.attach(name)
             await b.subscribe(name)
