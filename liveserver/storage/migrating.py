@@ -43,9 +43,8 @@ async def migrate(url: str) -> list[str]:
     Safe to run from many processes at once, and beside servers of the version before. Raises MigrationChanged
     when history was edited, MigrationBlocked when locks could not be had in five minutes.
     """
-    conn = await asyncpg.connect(
-        url
-    )  # however long it takes, and another process beside us: it is not cut off
+    # No command timeout: neither a large table nor another process that applies before us is cut off.
+    conn = await asyncpg.connect(url)
     applied: list[str] = []
     try:
         await conn.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK)

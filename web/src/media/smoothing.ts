@@ -4,7 +4,7 @@
  * as packets are asked for again.
  *
  * Sound and picture are told the same, and the picture is later still: a browser reckons from when a picture is
- * whole, and hurries none that was. So the sound is told to wait for as much more as the picture was seen to be late.
+ * whole, not from its first packet. So the sound is told to wait for as much more as the picture was seen to be late.
  */
 
 const EVERY_MS = 1_000;
