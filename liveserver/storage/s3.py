@@ -1,5 +1,6 @@
 """The object store: any S3. Signed addresses for browsers; reads and whole files for the server itself."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -11,11 +12,13 @@ from urllib.parse import quote
 from aiobotocore.session import get_session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.handlers import add_expect_header
 
 from liveserver.errors import StoreUnavailable
 
 _MOST_AT_ONCE = 1000  # keys in one request to delete
 _CHUNK = 1 << 20
+_PROMPTLY = 2.0  # seconds for a question somebody waits for, with every try of it
 _GONE = {"404", "NoSuchKey", "NotFound", "NoSuchUpload"}
 
 
@@ -73,6 +76,9 @@ class ObjectStore:
             session.create_client("s3", endpoint_url=endpoint, **common) as server,
             session.create_client("s3", endpoint_url=public_endpoint or endpoint, **common) as browser,
         ):
+            # aiohttp waits without end for the "100 Continue" of a store that says nothing; what is
+            # sent from here is small.
+            server.meta.events.unregister("before-call.s3", add_expect_header)
             yield cls(server, browser, bucket)
 
     async def prepare(self, origins: Sequence[str]) -> None:
@@ -98,7 +104,7 @@ class ObjectStore:
             )
 
     async def ping(self) -> None:
-        async with _told():
+        async with _told(_PROMPTLY):
             await self._server.head_bucket(Bucket=self._bucket)
 
     # Signed addresses
@@ -136,7 +142,7 @@ class ObjectStore:
     # Multipart uploads
 
     async def begin_multipart(self, key: str, content_type: str) -> str:
-        async with _told():
+        async with _told(_PROMPTLY):
             answer = await self._server.create_multipart_upload(
                 Bucket=self._bucket, Key=key, ContentType=content_type
             )
@@ -147,7 +153,7 @@ class ObjectStore:
         """Return the parts that have arrived, in order."""
         found: list[Part] = []
         marker = 0
-        async with _told():
+        async with _told(_PROMPTLY):
             while True:
                 answer = await self._server.list_parts(
                     Bucket=self._bucket, Key=key, UploadId=multipart, PartNumberMarker=marker
@@ -171,7 +177,7 @@ class ObjectStore:
 
     async def abort_multipart(self, key: str, multipart: str) -> None:
         """Throw the parts away; one that is gone already is no error."""
-        async with _told():
+        async with _told(_PROMPTLY):
             try:
                 await self._server.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=multipart)
             except ClientError as error:
@@ -182,7 +188,7 @@ class ObjectStore:
 
     async def facts(self, key: str) -> Facts | None:
         """Return size and type of an object, None when there is none."""
-        async with _told():
+        async with _told(_PROMPTLY):
             try:
                 answer = await self._server.head_object(Bucket=self._bucket, Key=key)
             except ClientError as error:
@@ -263,9 +269,10 @@ class ObjectStore:
 
 
 @asynccontextmanager
-async def _told() -> AsyncIterator[None]:
-    """Make the store's failures ours."""
+async def _told(seconds: float | None = None) -> AsyncIterator[None]:
+    """Make the store's failures ours, and its silence after so many seconds."""
     try:
-        yield
+        async with asyncio.timeout(seconds):
+            yield
     except (ClientError, BotoCoreError, OSError, TimeoutError) as error:
         raise StoreUnavailable(retryAfter=5) from error
