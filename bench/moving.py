@@ -3,7 +3,7 @@
 The phone is a real Chromium in a network namespace with two cards. One goes down and the other up, as when
 somebody leaves the house: address, port and way are others, and the page's socket is dead. Told is how long
 no picture is shown, and whether the seat is the same. The student has not allowed a camera; with `--camera`
-they have: a browser that may list the machine's networks uses those it has seen, and sees a new one late.
+they have, and the browser may tell the page of the machine's networks.
 
     python -m bench.moving [--times 6] [--camera]          needs root; Linux only
 """
@@ -14,20 +14,20 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Page, async_playwright
 
 from bench.links import until_height
 from bench.namespaces import Namespace, NoNamespaces, Phone, phone_and_server
 from bench.report import keep, show
 from tests.browser import chromium
-from tests.browser.conftest import signed_in
-from tests.builders import School
+from tests.browser.conftest import sign_in
+from tests.builders import Person, School
 from tests.product import Product
 
 _TARGET = 2.0  # seconds
@@ -48,26 +48,37 @@ _GO = "(path) => { history.pushState({}, '', path); dispatchEvent(new PopStateEv
 
 
 @asynccontextmanager
-async def _browser(folder: Path, host: Namespace | None, origin: str) -> AsyncIterator[Browser]:
-    """A browser of its own, on another host if need be, to which the origin is as good as one by https."""
-    found = chromium.find() or chromium.install()
+async def _page(
+    folder: Path, product: Product, who: Person, *, host: Namespace | None = None, allowed: bool = True
+) -> AsyncIterator[Page]:
+    """Sign somebody in with a browser of their own, on another host if need be, to which the product's origin
+    is as good as one by https.
+    """
+    origin, found = product.url(), chromium.find() or chromium.install()
+    profile = folder / who.id
     if host is not None:
         inside = folder / "phone"
         inside.write_text(f'#!/bin/sh\nexec {" ".join(host.run(found))} "$@"\n')
         inside.chmod(0o755)
         found = str(inside)
+    if allowed:
+        chromium.allow_camera(profile, origin)
     flags = [one for one in chromium.FLAGS if host is None or "media-stream" not in one]
     trusted = f"--unsafely-treat-insecure-origin-as-secure={origin}"
     async with async_playwright() as playwright:
-        running = await playwright.chromium.launch(
-            executable_path=found, args=[*flags, trusted], ignore_default_args=["--headless"]
+        running = await playwright.chromium.launch_persistent_context(
+            profile, executable_path=found, args=[*flags, trusted], ignore_default_args=["--headless"]
         )
-        yield running
+        page = running.pages[0]
+        await sign_in(page, origin, who.email)
+        yield page
         await running.close()
 
 
-async def measure(phone: Phone, times: int, allowed: Sequence[str]) -> dict[str, Any]:
-    """Move so many times, to and fro, with a browser that is allowed this; in the server's namespace."""
+async def measure(phone: Phone, times: int, *, allowed: bool) -> dict[str, Any]:
+    """Move so many times, to and fro, with a browser that may use a camera, or not; in the server's
+    namespace.
+    """
     settings = {"LIVE_MEDIA__PUBLIC_ADDRESS": phone.server_address}
     took: list[float] = []
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
@@ -80,13 +91,10 @@ async def measure(phone: Phone, times: int, allowed: Sequence[str]) -> dict[str,
                 course = await school.course(teacher)
                 await school.enroll([student], course)
                 session = await school.session(teacher, course, seats=1)
-                origin = product.url()
                 async with (
-                    _browser(folder, None, origin) as at_desk,
-                    _browser(folder, phone.host, origin) as on_phone,
+                    _page(folder, product, teacher) as desk,
+                    _page(folder, product, student, host=phone.host, allowed=allowed) as page,
                 ):
-                    desk = await signed_in(at_desk, product, teacher.email)
-                    page = await signed_in(on_phone, product, student.email, permissions=allowed)
                     for one, button in ((desk, "Enter the class"), (page, "Join the class")):
                         await one.evaluate(_GO, f"/classes/{session}")
                         await one.get_by_role("button", name=button).click()
@@ -124,8 +132,7 @@ def main() -> int:
         except NoNamespaces as error:
             print(f"no network namespaces here, nothing was measured: {error}")
             return 0
-    allowed = ("camera", "microphone") if asked.camera else ()
-    figures = asyncio.run(measure(Phone.named(asked.phone), asked.times, allowed))
+    figures = asyncio.run(measure(Phone.named(asked.phone), asked.times, allowed=asked.camera))
     show(figures)
     keep("moving-camera" if asked.camera else "moving", figures)
     return 0

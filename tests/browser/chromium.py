@@ -1,5 +1,6 @@
 """Finding a Chromium for the tests: on PATH, else from Debian's packages, unpacked into the cache."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -35,6 +36,17 @@ def find() -> str | None:
             return path
     unpacked = _CACHE / "run"
     return str(unpacked) if unpacked.exists() else None
+
+
+def allow_camera(profile: Path, origin: str) -> None:
+    """Let pages of an origin use camera and microphone, as if a person had said so: what Playwright grants is
+    granted to every frame, whatever it may use.
+    """
+    allowed = {f"{origin},*": {"setting": 1}}
+    exceptions = {"media_stream_camera": allowed, "media_stream_mic": allowed}
+    preferences = profile / "Default" / "Preferences"
+    preferences.parent.mkdir(parents=True)
+    preferences.write_text(json.dumps({"profile": {"content_settings": {"exceptions": exceptions}}}))
 
 
 def install() -> str:

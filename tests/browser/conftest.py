@@ -36,12 +36,16 @@ async def signed_in(
         permissions=permissions, locale=language, viewport={"width": width, "height": 800}
     )
     page = await context.new_page()
-    await page.goto(product.url(process) + "/sign-in")
+    await sign_in(page, product.url(process), email)
+    return page
+
+
+async def sign_in(page: Page, origin: str, email: str) -> None:
+    await page.goto(origin + "/sign-in")
     await page.fill("input[type=email]", email)
     await page.fill("input[type=password]", PASSWORD)
     await page.click("button[type=submit]")
     await page.wait_for_url("**/classes")
-    return page
 
 
 @pytest.fixture

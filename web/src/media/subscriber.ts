@@ -1,5 +1,6 @@
 import type { Asking } from "../signaling/socket";
 import { ConnectionClosed } from "./publisher";
+import { connect } from "./connect";
 import { Smoothing } from "./smoothing";
 
 interface Offered {
@@ -15,7 +16,7 @@ export type LinkState = "connecting" | "connected" | "disconnected" | "failed";
  * second and more, which is better spent before somebody joins.
  */
 export async function warmUp(): Promise<void> {
-  const [one, other] = [new RTCPeerConnection(), new RTCPeerConnection()];
+  const [one, other] = [connect(), connect()];
   try {
     for (const kind of ["audio", "video"]) one.addTransceiver(kind, { direction: "sendonly" });
     await other.setRemoteDescription(await one.createOffer());
@@ -46,7 +47,7 @@ export class Subscriber {
   /** Watch over a new connection. */
   async open(socket: Asking): Promise<void> {
     this.close();
-    const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+    const pc = connect();
     this.pc = pc;
     this.smoothing = new Smoothing(pc);
     this.abandoned = new Promise((_, reject) => {
