@@ -53,9 +53,9 @@ async def test_connections_bind_to_no_network_though_a_camera_is_allowed(
         await expect(desk.get_by_role("button", name="End for all")).to_be_visible()
         await page.get_by_role("button", name="Join the class").click()
         await _seen(page, "figure video")
-        for connection in (desk, "publisher"), (page, "subscriber"):
-            addresses = await connection[0].evaluate(_ADDRESSES, connection[1])
+        for shown, connection in (desk, "publisher"), (page, "subscriber"):
+            addresses = await shown.evaluate(_ADDRESSES, connection)
             assert addresses
             assert all(one.endswith(".local") for one in addresses), addresses
-        for one in pages:
-            await one.context.close()
+        for shown in pages:
+            await shown.context.close()
