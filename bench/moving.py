@@ -71,6 +71,8 @@ async def _page(
         )
         page = running.pages[0]
         await sign_in(page, origin, who.email)
+        if allowed:
+            await chromium.require_camera(page)
         yield page
         await running.close()
 

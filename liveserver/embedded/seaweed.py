@@ -122,6 +122,8 @@ class Seaweed:
                         raise child.failure() from None
                     await asyncio.sleep(0.05)
                 else:
+                    if not child.running:  # it was somebody else who answered
+                        raise child.failure()
                     return
 
 

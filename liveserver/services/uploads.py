@@ -145,7 +145,12 @@ class Uploads:
         if upload.status is not UploadStatus.UPLOADING:
             return upload
         place = await self._gather(upload)
-        failure = await self._fault(upload, place)
+        try:
+            failure = await self._fault(upload, place)
+        except StoreUnavailable:
+            if place != upload.key:  # a copy that nobody knows of: the next try makes another
+                await self._throw_away(place)
+            raise
         async with self._database.transaction() as conn:
             current = await uploads.by_id(conn, upload_id, lock=True) or upload
             if current.status is UploadStatus.UPLOADING:
@@ -154,10 +159,12 @@ class Uploads:
         waste = set() if upload.multipart_id is not None else {upload.key}
         if current.object_key != place or failure is not None:
             waste.add(place)
-        with suppress(StoreUnavailable):
-            # What can be sent there again is deleted once more by the sweep.
-            await self._store.delete(sorted(waste))
+        await self._throw_away(*waste)  # what can be sent there again is deleted once more by the sweep
         return current
+
+    async def _throw_away(self, *keys: str) -> None:
+        with suppress(StoreUnavailable):
+            await self._store.delete(sorted(keys))
 
     async def _settle(self, conn: Connection, upload: Upload, place: str, failure: str | None) -> None:
         await uploads.set_object_key(conn, upload.id, place)

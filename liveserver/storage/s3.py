@@ -18,7 +18,9 @@ from liveserver.errors import StoreUnavailable
 
 _MOST_AT_ONCE = 1000  # keys in one request to delete
 _CHUNK = 1 << 20
-_PROMPTLY = 2.0  # seconds for a question somebody waits for, with every try of it
+# Seconds, with every try: of what somebody waits for, for each object more of it, and of anything else but to
+# read an object through.
+_PROMPTLY, _PER_OBJECT, _AT_MOST = 2.0, 0.05, 60.0
 _GONE = {"404", "NoSuchKey", "NotFound", "NoSuchUpload"}
 
 
@@ -76,14 +78,13 @@ class ObjectStore:
             session.create_client("s3", endpoint_url=endpoint, **common) as server,
             session.create_client("s3", endpoint_url=public_endpoint or endpoint, **common) as browser,
         ):
-            # aiohttp waits without end for the "100 Continue" of a store that says nothing; what is
-            # sent from here is small.
+            # aiohttp waits without end for the "100 Continue" of a store that says nothing.
             server.meta.events.unregister("before-call.s3", add_expect_header)
             yield cls(server, browser, bucket)
 
     async def prepare(self, origins: Sequence[str]) -> None:
         """Make the bucket if it is not there, and let our pages read and write by signed address."""
-        async with _told():
+        async with _told(_AT_MOST):
             try:
                 await self._server.head_bucket(Bucket=self._bucket)
             except ClientError:
@@ -153,21 +154,21 @@ class ObjectStore:
         """Return the parts that have arrived, in order."""
         found: list[Part] = []
         marker = 0
-        async with _told(_PROMPTLY):
-            while True:
+        while True:
+            async with _told(_PROMPTLY):
                 answer = await self._server.list_parts(
                     Bucket=self._bucket, Key=key, UploadId=multipart, PartNumberMarker=marker
                 )
-                found += [
-                    Part(number=one["PartNumber"], size=one["Size"], etag=one["ETag"])
-                    for one in answer.get("Parts", [])
-                ]
-                if not answer.get("IsTruncated"):
-                    return found
-                marker = answer["NextPartNumberMarker"]
+            found += [
+                Part(number=one["PartNumber"], size=one["Size"], etag=one["ETag"])
+                for one in answer.get("Parts", [])
+            ]
+            if not answer.get("IsTruncated"):
+                return found
+            marker = answer["NextPartNumberMarker"]
 
     async def finish_multipart(self, key: str, multipart: str, parts: Sequence[Part]) -> None:
-        async with _told():
+        async with _told(_AT_MOST):
             await self._server.complete_multipart_upload(
                 Bucket=self._bucket,
                 Key=key,
@@ -199,7 +200,7 @@ class ObjectStore:
 
     async def read(self, key: str, start: int, end: int) -> bytes:
         """Return the bytes from `start` up to, not with, `end`."""
-        async with _told():
+        async with _told(_AT_MOST):
             answer = await self._server.get_object(
                 Bucket=self._bucket, Key=key, Range=f"bytes={start}-{end - 1}"
             )
@@ -230,7 +231,7 @@ class ObjectStore:
 
     async def copy(self, key: str, target: str, content_type: str) -> None:
         """Copy an object within the store; what is not there is left."""
-        async with _told():
+        async with _told(_AT_MOST):
             try:
                 await self._server.copy_object(
                     Bucket=self._bucket,
@@ -244,14 +245,14 @@ class ObjectStore:
                     raise
 
     async def put(self, key: str, data: bytes, content_type: str) -> None:
-        async with _told():
+        async with _told(_AT_MOST):
             await self._server.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=content_type)
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Delete objects, however many; what is not there is as good as deleted."""
-        async with _told():
-            for at in range(0, len(keys), _MOST_AT_ONCE):
-                some = [{"Key": key} for key in keys[at : at + _MOST_AT_ONCE]]
+        for at in range(0, len(keys), _MOST_AT_ONCE):
+            some = [{"Key": key} for key in keys[at : at + _MOST_AT_ONCE]]
+            async with _told(_PROMPTLY + _PER_OBJECT * len(some)):
                 answer = await self._server.delete_objects(
                     Bucket=self._bucket, Delete={"Objects": some, "Quiet": True}
                 )

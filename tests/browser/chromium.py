@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from playwright.async_api import Page
+
 from tests.product import ROOT
 
 _CACHE = ROOT / ".cache" / "chromium"
@@ -47,6 +49,12 @@ def allow_camera(profile: Path, origin: str) -> None:
     preferences = profile / "Default" / "Preferences"
     preferences.parent.mkdir(parents=True)
     preferences.write_text(json.dumps({"profile": {"content_settings": {"exceptions": exceptions}}}))
+
+
+async def require_camera(page: Page) -> None:
+    """See that a page may use a camera without asking."""
+    state = await page.evaluate("async () => (await navigator.permissions.query({ name: 'camera' })).state")
+    assert state == "granted", state
 
 
 def install() -> str:

@@ -1,6 +1,7 @@
 """Real browsers with fake cameras."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
 
 import pytest
 from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
@@ -31,7 +32,11 @@ async def signed_in(
     width: int = 1280,
     permissions: Sequence[str] = ("camera", "microphone"),
 ) -> Page:
-    """Open a page in a context of its own and sign in."""
+    """Open a page in a context of its own and sign in.
+
+    Connections of a page with no permissions bind to no network, as those of real pages do; a camera it has
+    all the same, for our browsers say yes to whoever asks for one.
+    """
     context = await browser.new_context(
         permissions=permissions, locale=language, viewport={"width": width, "height": 800}
     )
@@ -61,8 +66,8 @@ async def open_page(browser: Browser, product: Product) -> AsyncIterator[OpenPag
         if "Content Security Policy" in message.text:
             faults.append(message.text)
 
-    async def open_one(email: str, *, process: int = 0, language: str = "en", width: int = 1280) -> Page:
-        page = await signed_in(browser, product, email, process=process, language=language, width=width)
+    async def open_one(email: str, **wanted: Any) -> Page:
+        page = await signed_in(browser, product, email, **wanted)
         contexts.append(page.context)
         page.on("pageerror", lambda error: faults.append(f"{email}: {error}"))
         page.on("console", blocked)

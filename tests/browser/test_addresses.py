@@ -10,7 +10,6 @@ from tests.browser import chromium
 from tests.browser.conftest import sign_in
 from tests.builders import School
 
-_MAY_USE_A_CAMERA = "async () => (await navigator.permissions.query({ name: 'camera' })).state"
 # The addresses a connection sends from.
 _ADDRESSES = """async (name) => {
   const pc = window.liveserverClass.media[name].pc;
@@ -46,7 +45,7 @@ async def test_connections_bind_to_no_network_though_a_camera_is_allowed(
             )
             pages.append(running.pages[0])
             await sign_in(pages[-1], origin, one.email)
-            assert await pages[-1].evaluate(_MAY_USE_A_CAMERA) == "granted"
+            await chromium.require_camera(pages[-1])
             await pages[-1].goto(f"{origin}/classes/{session}")
         desk, page = pages
         await desk.get_by_role("button", name="Enter the class").click()

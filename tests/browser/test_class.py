@@ -310,11 +310,11 @@ WITHOUT_UDP = """
 async def test_media_comes_over_tcp_where_udp_does_not(school: School, open_page: OpenPage) -> None:
     teacher, students, session = await _class_of_two(school)
     await school.call("POST", f"/api/live-sessions/{session}/start", teacher)
-    at_desk = await open_page(teacher.email)
+    at_desk = await open_page(teacher.email, permissions=())
     await at_desk.add_init_script(WITHOUT_UDP)
     await at_desk.goto(f"{school.product.url()}/classes/{session}")
     await at_desk.get_by_role("button", name="Enter the class").click()
-    student = await open_page(students[0].email)
+    student = await open_page(students[0].email, permissions=())
     await student.add_init_script(WITHOUT_UDP)
     await _join(student, school, session, 0)
     await _playing(student)

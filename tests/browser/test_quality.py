@@ -330,7 +330,7 @@ async def test_a_class_comes_over_the_operators_turn_server(browser: Browser, tm
                 session = await school.session(teacher, course, seats=1)
                 pages = []
                 for who, button in ((teacher, "Enter the class"), (student, "Join the class")):
-                    page = await signed_in(browser, product, who.email)
+                    page = await signed_in(browser, product, who.email, permissions=())
                     await page.add_init_script(_RELAY_ONLY)
                     await enter(page, school, session, button)
                     pages.append(page)

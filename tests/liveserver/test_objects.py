@@ -2,23 +2,32 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from unittest.mock import AsyncMock, Mock, patch
+from uuid import uuid4
 
 import pytest
 
 from liveserver.errors import StoreUnavailable
-from liveserver.storage.s3 import ObjectStore
+from liveserver.models.ids import UploadId
+from liveserver.models.uploads import UploadStatus
+from liveserver.services.uploads import Uploads
+from liveserver.storage import s3
+from liveserver.storage.s3 import Facts, ObjectStore
 
 
 class _Silent:
-    """A store that takes connections and what is sent, and never answers."""
+    """A store that takes connections, and what is sent unless it is deaf, and never answers."""
 
     def __init__(self) -> None:
+        self.deaf = False
         self.heard = bytearray()
         self.heard_more = asyncio.Event()
         self._writers: list[asyncio.StreamWriter] = []
 
     async def meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.append(writer)
+        if self.deaf:
+            return
         while some := await reader.read(1000):
             self.heard += some
             self.heard_more.set()
@@ -57,6 +66,7 @@ async def silent() -> AsyncIterator[tuple[_Silent, ObjectStore]]:
         lambda store: store.parts("a", "1"),
         lambda store: store.begin_multipart("a", "video/mp4"),
         lambda store: store.abort_multipart("a", "1"),
+        lambda store: store.delete(["a"]),
         lambda store: store.ping(),
     ],
 )
@@ -77,3 +87,26 @@ async def test_an_object_is_sent_without_waiting_to_be_asked_for_it(
         await keeper.hear(b"the whole of it")
     sending.cancel()
     await asyncio.gather(sending, return_exceptions=True)
+
+
+async def test_an_object_that_is_not_taken_is_given_up(
+    silent: tuple[_Silent, ObjectStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3, "_AT_MOST", 0.5)
+    keeper, store = silent
+    keeper.deaf = True
+    async with asyncio.timeout(10):
+        with pytest.raises(StoreUnavailable):
+            await store.put("a", bytes(32 << 20), "video/mp4")
+
+
+async def test_a_copy_that_could_not_be_looked_at_is_thrown_away() -> None:
+    """The upload goes on, and the next try makes another."""
+    store = AsyncMock(ObjectStore)
+    store.facts.side_effect = [Facts(size=3, content_type="text/plain"), StoreUnavailable()]
+    uploads = Uploads(Mock(), store, Mock(), screens_files=False)
+    upload = Mock(status=UploadStatus.UPLOADING, multipart_id=None, owner_id="o", extension="txt", key="k")
+    with patch.object(Uploads, "_own", AsyncMock(return_value=upload)), pytest.raises(StoreUnavailable):
+        await uploads.complete(Mock(), UploadId(uuid4()))
+    (copied,) = store.copy.await_args_list
+    store.delete.assert_awaited_once_with([copied.args[1]])

@@ -1,10 +1,10 @@
 /**
  * Connections that leave by whatever network the machine uses.
  *
- * A page that may use a camera is told the addresses of all networks, and its connections send from those: when
- * the machine moves to another, Chromium on Linux learns of it up to three seconds late. A page that may not sends
- * from no address in particular, and goes on at once. So connections are made in a frame that may use neither
- * camera nor microphone; the tracks that are sent over them come from outside it.
+ * A page that may use a camera is told the addresses of all networks, and its connections send from those:
+ * when the machine moves to another, Chromium on Linux learns of it up to three seconds late. A page that may
+ * not sends from no address in particular, and goes on at once. So connections are made in a frame that may
+ * use neither camera nor microphone; the tracks that are sent over them come from outside it.
  */
 let frame: HTMLIFrameElement | null = null;
 
