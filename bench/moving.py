@@ -3,9 +3,10 @@
 The phone is a real Chromium in a network namespace with two cards. One goes down and the other up, as when
 somebody leaves the house: address, port and way are others, and the page's socket is dead. Told is how long
 no picture is shown, and whether the seat is the same. The student has not allowed a camera; with `--camera`
-they have, and the browser may tell the page of the machine's networks.
+they have, and the browser may tell the page of the machine's networks; with `--teacher` the phone is the
+teacher's, and a student at a desk is without a picture.
 
-    python -m bench.moving [--times 6] [--camera]          needs root; Linux only
+    python -m bench.moving [--times 6] [--camera | --teacher]          needs root; Linux only
 """
 
 import argparse
@@ -63,7 +64,7 @@ async def _page(
         found = str(inside)
     if allowed:
         chromium.allow_camera(profile, origin)
-    flags = [one for one in chromium.FLAGS if host is None or "media-stream" not in one]
+    flags = [one for one in chromium.FLAGS if allowed or "media-stream" not in one]
     trusted = f"--unsafely-treat-insecure-origin-as-secure={origin}"
     async with async_playwright() as playwright:
         running = await playwright.chromium.launch_persistent_context(
@@ -77,9 +78,9 @@ async def _page(
         await running.close()
 
 
-async def measure(phone: Phone, times: int, *, allowed: bool) -> dict[str, Any]:
-    """Move so many times, to and fro, with a browser that may use a camera, or not; in the server's
-    namespace.
+async def measure(phone: Phone, times: int, *, allowed: bool, teaches: bool) -> dict[str, Any]:
+    """Move so many times, to and fro, with a browser that may use a camera, or not, and whose owner teaches,
+    or not; in the server's namespace.
     """
     settings = {"LIVE_MEDIA__PUBLIC_ADDRESS": phone.server_address}
     took: list[float] = []
@@ -93,10 +94,12 @@ async def measure(phone: Phone, times: int, *, allowed: bool) -> dict[str, Any]:
                 course = await school.course(teacher)
                 await school.enroll([student], course)
                 session = await school.session(teacher, course, seats=1)
+                stays, moves = (student, teacher) if teaches else (teacher, student)
                 async with (
-                    _page(folder, product, teacher) as desk,
-                    _page(folder, product, student, host=phone.host, allowed=allowed) as page,
+                    _page(folder, product, stays) as at_desk,
+                    _page(folder, product, moves, host=phone.host, allowed=allowed) as on_phone,
                 ):
+                    desk, page = (on_phone, at_desk) if teaches else (at_desk, on_phone)
                     for one, button in ((desk, "Enter the class"), (page, "Join the class")):
                         await one.evaluate(_GO, f"/classes/{session}")
                         await one.get_by_role("button", name=button).click()
@@ -123,7 +126,9 @@ async def measure(phone: Phone, times: int, *, allowed: bool) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--times", type=int, default=6)
-    parser.add_argument("--camera", action="store_true")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--camera", action="store_true")
+    which.add_argument("--teacher", action="store_true")
     parser.add_argument("--phone", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.phone is None:
@@ -134,9 +139,12 @@ def main() -> int:
         except NoNamespaces as error:
             print(f"no network namespaces here, nothing was measured: {error}")
             return 0
-    figures = asyncio.run(measure(Phone.named(asked.phone), asked.times, allowed=asked.camera))
+    allowed = asked.camera or asked.teacher
+    figures = asyncio.run(
+        measure(Phone.named(asked.phone), asked.times, allowed=allowed, teaches=asked.teacher)
+    )
     show(figures)
-    keep("moving-camera" if asked.camera else "moving", figures)
+    keep("moving" + ("-teacher" if asked.teacher else "-camera" if asked.camera else ""), figures)
     return 0
 
 
