@@ -113,7 +113,7 @@ class Workers:
             self._running.pop(name).cancel()
             self._lost(name)  # it may hang, and keep its connection
         others = sorted(self._theirs.keys() & self._living - self._drained)
-        await asyncio.gather(*(_asked(worker.know(others)) for worker in self.ours.values()))
+        await asyncio.gather(*(_asked(partial(worker.know, others)) for worker in self.ours.values()))
 
     async def ready(self, seconds: float) -> None:
         """Wait for our own. Raises WorkerGone."""
@@ -126,7 +126,7 @@ class Workers:
 
     async def figures(self) -> dict[str, dict[str, float]]:
         """Return what those of our own that answer say of themselves, by name."""
-        said = await asyncio.gather(*(_asked(worker.stats()) for worker in self.ours.values()))
+        said = await asyncio.gather(*(_asked(worker.stats) for worker in self.ours.values()))
         return {name: stats for name, stats in zip(self.ours, said, strict=True) if stats is not None}
 
     async def find(self, name: str) -> WorkerClient | None:
@@ -160,7 +160,7 @@ class Workers:
         load: dict[str, int] = {}
 
         async def ask(name: str, worker: WorkerClient) -> None:
-            stats = await _asked(worker.stats())
+            stats = await _asked(worker.stats)
             if stats is not None:
                 load[name] = stats["participants"] + stats["rooms"]
 
@@ -173,9 +173,9 @@ class Workers:
         return min(able, key=lambda name: load[name])
 
 
-async def _asked(call: Awaitable[_T]) -> _T | None:
-    """Return what a worker answers, None when it does not soon."""
+async def _asked(call: Callable[[], Awaitable[_T]]) -> _T | None:
+    """Return what a worker answers, None when it does not soon. It is called once somebody waits for it."""
     with contextlib.suppress(WorkerGone, WorkerRefused, TimeoutError):
         async with asyncio.timeout(_SECONDS_TO_TELL):
-            return await call
+            return await call()
     return None

@@ -82,6 +82,20 @@ async def test_a_host_nobody_hears_of_is_given_up(monkeypatch: pytest.MonkeyPatc
         await until(lambda: lost == [THEIRS], 3)
 
 
+async def test_who_is_given_up_before_it_begins_is_not_asked() -> None:
+    """A call that was made and never awaited is a warning, which fails whatever test runs when it is found."""
+    asked: list[None] = []
+
+    async def answers() -> None:
+        asked.append(None)
+
+    asking = asyncio.create_task(workers._asked(answers))
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    assert asking.cancelled()
+    assert not asked
+
+
 class _There:
     """A worker that takes whoever comes, as the workers' clients do."""
 
