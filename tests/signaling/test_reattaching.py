@@ -83,7 +83,7 @@ async def test_a_host_nobody_hears_of_is_given_up(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_who_is_given_up_before_it_begins_is_not_asked() -> None:
-    """A call that was made and never awaited is a warning, which fails whatever test runs when it is found."""
+    """A call made and never awaited is a warning, which fails whatever test runs when it is found."""
     asked: list[None] = []
 
     async def answers() -> None:
