@@ -85,6 +85,7 @@ async def test_an_object_is_sent_without_waiting_to_be_asked_for_it(
     sending = asyncio.create_task(store.put("a", b"the whole of it", "text/plain"))
     async with asyncio.timeout(10):
         await keeper.hear(b"the whole of it")
+    assert not sending.done(), "nobody said that it arrived"
     sending.cancel()
     await asyncio.gather(sending, return_exceptions=True)
 
