@@ -18,12 +18,14 @@ class Allowance:
         self.exhausted = False
         self._streams: set[bytes] = set()
         self._reporters: set[bytes] = set()
+        self._newest: tuple[set[bytes], bytes] | None = None  # what the last packet was the first of
         self._packets = self._octets = self._reports = self._checks = 0
         self._over = False
         self._seconds_over = 0
 
     def media(self, ssrc: bytes, size: int) -> bool:
         """Say whether one more RTP packet may be decrypted."""
+        self._newest = None
         self._packets += 1
         self._octets += size
         if self._packets > _PACKETS or self._octets > _OCTETS:
@@ -33,6 +35,7 @@ class Allowance:
 
     def report(self, ssrc: bytes) -> bool:
         """Say whether one more RTCP packet may be decrypted."""
+        self._newest = None
         self._reports += 1
         if self._reports > _REPORTS:
             self._over = True
@@ -44,10 +47,11 @@ class Allowance:
         self._checks += 1
         return self._checks <= _CHECKS
 
-    def forget(self, ssrc: bytes) -> None:
-        """A stream that turned out to be forged is not counted: anybody can write an SSRC on a datagram."""
-        self._streams.discard(ssrc)
-        self._reporters.discard(ssrc)
+    def take_back(self) -> None:
+        """The last packet was forged: no stream began with it. Anybody can write an SSRC on a datagram."""
+        if self._newest is not None:
+            known, ssrc = self._newest
+            known.discard(ssrc)
 
     def next_second(self) -> None:
         self._packets = self._octets = self._reports = self._checks = 0
@@ -61,4 +65,5 @@ class Allowance:
             self.exhausted = True
             return False
         known.add(ssrc)
+        self._newest = known, ssrc
         return True

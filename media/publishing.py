@@ -183,17 +183,28 @@ class PublishTransport(Transport):
             self._name(section.ssrcs[0], layer)
 
     def _name(self, ssrc: int, layer: Layer) -> None:
-        if ssrc == layer.ssrc or not self._has_room():
+        key = ssrc.to_bytes(4, "big")
+        if not self._may_name(key):
             return
         if layer.ssrc is not None:  # the client began a new stream on the same section
-            self._by_ssrc.pop(layer.ssrc.to_bytes(4, "big"), None)
+            self._unname(layer.ssrc.to_bytes(4, "big"), self._by_ssrc)
             layer.restart()
-        self._by_ssrc[ssrc.to_bytes(4, "big")] = layer
+        self._by_ssrc[key] = layer
+        self._wiring.mux.expect(key, self)
         layer.ssrc = ssrc
 
     def _name_rtx(self, ssrc: bytes, layer: Layer) -> None:
-        if self._has_room():
+        if self._may_name(ssrc):
             self._rtx[ssrc] = layer
+            self._wiring.mux.expect(ssrc, self)
+
+    def _may_name(self, ssrc: bytes) -> bool:
+        """One SSRC is one stream's, and of one kind."""
+        return self._has_room() and ssrc not in self._by_ssrc and ssrc not in self._rtx
+
+    def _unname(self, ssrc: bytes, table: dict[bytes, Layer]) -> None:
+        if table.pop(ssrc, None) is not None:
+            self._wiring.mux.expect_no_more(ssrc, self)
 
     def _has_room(self) -> bool:
         """Libsrtp keeps a context per SSRC: a peer may name a few."""
@@ -260,30 +271,30 @@ class PublishTransport(Transport):
         producer = self.producers.pop(mid)
         for table in (self._by_ssrc, self._rtx):
             for ssrc in [key for key, one in table.items() if one in producer.layers]:
-                del table[ssrc]
+                self._unname(ssrc, table)
         for layer in producer.layers:
             del self._owners[layer]
         producer.close()
 
-    def on_rtp(self, data: bytes) -> None:
+    def on_rtp(self, data: bytes) -> bool:
         if not self.producers:
-            return
+            return False
         ssrc = data[8:12]
         layer = self._by_ssrc.get(ssrc) or self._rtx.get(ssrc)
         if layer is None and not (URI_MID in self._extensions and self._has_room()):
-            return
+            return False
         if not self.allowance.media(ssrc, len(data)):
             self._wiring.mux.dropped["peer_limit"] += 1
-            return
+            return False
         unprotector = self._wiring.unprotector
         size = unprotector.rtp(self._srtp_in, data)
         if not size:
             self.forged += 1
-            if layer is None:
-                self.allowance.forget(ssrc)
-            return
+            self.allowance.take_back()
+            return False
         self._octets += len(data)
         self._sort(unprotector.view, size, ssrc, layer)
+        return True
 
     def _sort(self, view: memoryview, size: int, ssrc: bytes, layer: Layer | None) -> None:
         """Give a decrypted packet to its layer."""

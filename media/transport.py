@@ -16,6 +16,7 @@ from media.dtls import Certificate, Dtls, DtlsFailed
 from media.ice import DISCONNECTED_AFTER, LOST_AFTER, IceLite, Path
 from media.mux import Mux
 from media.probes import Probes
+from media.rtp import is_rtcp
 from media.sdp import Description, Fingerprint, LocalTransport
 from media.srtp import Protector, Target, Unprotector
 from media.tcp import TcpPath
@@ -153,37 +154,36 @@ class Transport:
     def on_dtls(self, data: bytes) -> None:
         self._dtls.feed(data)
 
-    def on_srtp(self, data: bytes, path: Path) -> None:
-        """Sort RTP from RTCP; overridden kinds get `on_rtp` and `on_report`."""
+    def on_srtp(self, data: bytes, path: Path) -> bool:
+        """Sort RTP from RTCP, which get to `on_rtp` and `on_report`; say whether it was the peer's."""
         if self._srtp_in is None:
-            return
+            return False
         try:
-            if 192 <= data[1] <= 223:
-                self._on_rtcp(data, path)
-            else:
-                self.on_rtp(data)
+            return self._on_rtcp(data, path) if is_rtcp(data) else self.on_rtp(data)
         except ValueError as error:  # RtpError, RtcpError: an authenticated peer sends nonsense
             self.malformed[type(error).__name__] += 1
             if self.malformed.total() > _MALFORMED_PER_SECOND:
                 _log.warning("transport.malformed", counts=dict(self.malformed))
                 self.close()
+            return True
 
-    def _on_rtcp(self, data: bytes, path: Path) -> None:
-        ssrc = data[4:8]
-        if not self.allowance.report(ssrc):
+    def _on_rtcp(self, data: bytes, path: Path) -> bool:
+        if not self.allowance.report(data[4:8]):
             self._wiring.mux.dropped["peer_limit"] += 1
-            return
+            return False
         plain = self._wiring.unprotector.rtcp(self._srtp_in, data)
         if not plain:
             self.forged += 1
-            self.allowance.forget(ssrc)
-            return
+            self.allowance.take_back()
+            return False
         self._ice.heard(path, time.monotonic())
         for report in rtcp.parse(plain):
             self.on_report(report)
+        return True
 
-    def on_rtp(self, data: bytes) -> None:
+    def on_rtp(self, _data: bytes) -> bool:
         """Media from a peer that has no right to send any is not even decrypted."""
+        return False
 
     def on_report(self, report: rtcp.Report) -> None:
         raise NotImplementedError

@@ -1,5 +1,5 @@
-"""A page that may use a camera is told which networks the machine is in; what it watches on is bound to none
-of them, and goes on over another at once (bench.moving shows it).
+"""A page that may use a camera is told which networks the machine is in; its connections are bound to none of
+them, and go on over another at once (bench.moving shows it).
 """
 
 from pathlib import Path
@@ -10,9 +10,9 @@ from tests.browser import chromium
 from tests.browser.conftest import sign_in
 from tests.builders import School
 
-# The addresses the connection takes.
-_ADDRESSES = """async () => {
-  const pc = window.liveserverClass.media.subscriber.pc;
+# The addresses a connection takes.
+_ADDRESSES = """async (name) => {
+  const pc = window.liveserverClass.media[name].pc;
   while (pc.iceGatheringState !== 'complete')
     await new Promise((go) => pc.addEventListener('icegatheringstatechange', go, { once: true }));
   return [...pc.localDescription.sdp.matchAll(/a=candidate:(?:\\S+ ){4}(\\S+)/g)].map((one) => one[1]);
@@ -25,7 +25,7 @@ async def _seen(page: Page, what: str) -> None:
     )
 
 
-async def test_who_watches_is_bound_to_no_network_though_a_camera_is_allowed(
+async def test_connections_are_bound_to_no_network_though_a_camera_is_allowed(
     school: School, tmp_path: Path
 ) -> None:
     teacher, student = await school.register("instructor"), await school.register()
@@ -52,8 +52,8 @@ async def test_who_watches_is_bound_to_no_network_though_a_camera_is_allowed(
         await expect(desk.get_by_role("button", name="End for all")).to_be_visible()
         await page.get_by_role("button", name="Join the class").click()
         await _seen(page, "figure video")
-        for shown in pages:
-            addresses = await shown.evaluate(_ADDRESSES)
+        for shown, name in (desk, "publisher"), (desk, "subscriber"), (page, "subscriber"):
+            addresses = await shown.evaluate(_ADDRESSES, name)
             assert addresses
             assert all(one.endswith(".local") for one in addresses), addresses
         for shown in pages:

@@ -45,8 +45,19 @@ def test_forged_packets_cost_the_peer_nothing() -> None:
     for n in range(1000):
         ssrc = n.to_bytes(4, "big")
         assert allowance.media(ssrc, 10)
-        allowance.forget(ssrc)
+        allowance.take_back()
     assert not allowance.exhausted
+
+
+def test_a_stream_counts_whatever_is_sent_under_its_ssrc_afterwards() -> None:
+    for kind in ("media", "report"):
+        allowance = Allowance()
+        for n in range(65):
+            ssrc = n.to_bytes(4, "big")
+            for _ in range(2):
+                assert (allowance.media(ssrc, 100) if kind == "media" else allowance.report(ssrc)) == (n < 64)
+            allowance.take_back()  # the second was a replay
+        assert allowance.exhausted
 
 
 def test_a_flood_is_dropped_at_once_and_its_sender_after_a_while() -> None:

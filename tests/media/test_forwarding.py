@@ -9,6 +9,7 @@ from unittest import mock
 
 import pytest
 from aiortc import RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
 
 from media.control import WorkerRefused
 from tests.builders import until
@@ -50,6 +51,30 @@ async def test_a_student_without_the_floor_is_heard_by_nobody(tmp_path: Path) ->
             await asyncio.sleep(1)
         assert b.frames["teacher", STUDENT_MICROPHONE] <= heard + 2
         assert not decrypt.called, "what belongs to nobody is dropped before"
+
+
+async def test_an_ssrc_is_one_streams_and_nobodys_once_that_is_taken_back(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        await b.attach("student")
+        await b.client.grant(ROOM, "student", ["camera", "microphone"])
+        peer = b.peer()
+        for track in (VideoStreamTrack(), AudioStreamTrack()):
+            peer.addTransceiver(track, direction="sendonly")
+        await peer.setLocalDescription(await peer.createOffer())
+        camera, microphone = (str(one.sender._ssrc) for one in peer.getTransceivers())
+        sdp = peer.localDescription.sdp.replace(
+            f"a=ssrc:{microphone}",
+            f"a=ssrc-group:FID {microphone} {camera}\r\na=ssrc:{camera} cname:x\r\na=ssrc:{microphone}",
+            1,
+        )
+        await b.client.publish(ROOM, "student", sdp, {"0": "camera", "1": "microphone"})
+        (transport,) = b.worker.orders._rooms[ROOM].participants["student"].publishers()
+        key = int(camera).to_bytes(4, "big")
+        assert (key in transport._by_ssrc, key in transport._rtx) == (True, False)
+        await b.client.revoke(ROOM, "student", ["camera"])
+        assert (key in transport._by_ssrc, key in transport._rtx) == (False, False)
+        assert transport._by_ssrc, "the microphone's"
+        assert key not in b.worker.orders._wiring.mux._by_ssrc
 
 
 async def test_a_put_out_participant_gets_nothing_any_more(tmp_path: Path) -> None:

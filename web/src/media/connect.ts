@@ -1,15 +1,15 @@
 /**
- * Connections to watch on that arrive by whatever network the machine uses.
+ * Connections that go by whatever network the machine uses.
  *
  * A page that may use a camera is told the addresses of all networks, and its connections take those: when the
  * machine moves to another, Chromium on Linux learns of it up to three seconds late. A page that may not takes
  * no address in particular, and goes on at once. So they are made in a frame that may use neither camera nor
- * microphone. Not those to send on: the browser leaves its old way later then (decision 0023).
+ * microphone; the tracks that are sent over them come from outside it (decision 0023).
  */
 let frame: HTMLIFrameElement | null = null;
 
 /** Return a new connection. The frame stays, for its connections end with it. */
-export function connect(): RTCPeerConnection {
+export function connect(iceServers: RTCIceServer[] = []): RTCPeerConnection {
   if (!frame?.isConnected) {
     frame = document.createElement("iframe");
     frame.allow = "camera 'none'; microphone 'none'";
@@ -17,5 +17,5 @@ export function connect(): RTCPeerConnection {
     document.body.append(frame);
   }
   const inside = frame.contentWindow as (Window & typeof globalThis) | null;
-  return new (inside ?? window).RTCPeerConnection({ bundlePolicy: "max-bundle" });
+  return new (inside ?? window).RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
 }

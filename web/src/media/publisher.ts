@@ -1,5 +1,6 @@
 import type { Source } from "../signaling/messages";
 import type { Asking } from "../signaling/socket";
+import { connect } from "./connect";
 import { ThinScreen } from "./thin-screen";
 
 /** What each source is sent in, the poorest first: the server gives each viewer what their link carries. */
@@ -142,7 +143,7 @@ export class Publisher {
     const life = this.life;
     const iceServers = await relays(socket);
     if (life !== this.life) throw new ConnectionClosed();
-    const pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
+    const pc = connect(iceServers);
     pc.addEventListener("connectionstatechange", () => {
       if (this.pc === pc && this.isLost) this.onLost();
     });

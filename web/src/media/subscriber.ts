@@ -16,7 +16,7 @@ export type LinkState = "connecting" | "connected" | "disconnected" | "failed";
  * second and more, which is better spent before somebody joins.
  */
 export async function warmUp(): Promise<void> {
-  const [one, other] = [new RTCPeerConnection(), connect()];
+  const [one, other] = [connect(), connect()];
   try {
     for (const kind of ["audio", "video"]) one.addTransceiver(kind, { direction: "sendonly" });
     await other.setRemoteDescription(await one.createOffer());
