@@ -58,6 +58,8 @@ bench: $(VENV)/dev  ## the figures we publish; each prints a table and writes JS
 	$(BIN)/python -m bench.probing
 	$(BIN)/python -m bench.links
 	$(BIN)/python -m bench.moving
+	$(BIN)/python -m bench.moving --camera
+	$(BIN)/python -m bench.moving --teacher
 	$(BIN)/python -m bench.card
 	$(BIN)/python -m bench.janus
 	$(BIN)/python -m bench.api

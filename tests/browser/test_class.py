@@ -269,6 +269,13 @@ async def test_a_class_goes_on_when_its_media_worker_dies(school: School, open_p
     assert (again["mine"]["state"], again["seats"]["taken"]) == ("seated", 1)
 
 
+# Of both ends of a connection: a restart takes new ones.
+UFRAGS = """(name) => {
+  const { pc } = window.liveserverClass.media[name];
+  return [pc.localDescription, pc.remoteDescription].map(({ sdp }) => sdp.match(/ice-ufrag:(\\S+)/)[1]);
+}"""
+
+
 async def test_media_finds_a_new_path_by_ice_restart(school: School, open_page: OpenPage) -> None:
     teacher, students, session = await _class_of_two(school)
     await school.call("POST", f"/api/live-sessions/{session}/start", teacher)
@@ -279,6 +286,7 @@ async def test_media_finds_a_new_path_by_ice_restart(school: School, open_page: 
     await _join(student, school, session, 0)
     await _playing(student)
     for _ in range(2):
+        ways = [await student.evaluate(UFRAGS, "subscriber"), await at_desk.evaluate(UFRAGS, "publisher")]
         await student.evaluate(
             "() => window.liveserverClass.media.subscriber.restart(window.liveserverClass.socket)"
         )
@@ -289,6 +297,8 @@ async def test_media_finds_a_new_path_by_ice_restart(school: School, open_page: 
         await asyncio.sleep(3)
         after = (await _figures(student))["video"]
         assert after["decoded"] - before["decoded"] > 30, "the same connection goes on"
+        found = [await student.evaluate(UFRAGS, "subscriber"), await at_desk.evaluate(UFRAGS, "publisher")]
+        assert all(not set(was) & set(now) for was, now in zip(ways, found, strict=True)), (ways, found)
 
 
 PROTOCOLS = """async () => {

@@ -9,7 +9,7 @@ import pytest
 from tests.browser import firefox
 from tests.browser.conftest import OpenPage
 from tests.browser.firefox import Firefox, FirefoxPage
-from tests.browser.test_class import PROTOCOLS, WITHOUT_UDP
+from tests.browser.test_class import PROTOCOLS, UFRAGS, WITHOUT_UDP
 from tests.builders import Person, School
 from tests.product import PASSWORD, Product
 
@@ -124,6 +124,7 @@ async def test_firefox_finds_a_new_path_by_ice_restart_both_ways(school: School,
     await _flows(page)
     ids = await page.evaluate("() => window.liveserverClass.media.subscriber.id")
     for _ in range(2):
+        ways = await page.evaluate(UFRAGS, "subscriber"), await desk.evaluate(UFRAGS, "publisher")
         await page.evaluate(
             "() => window.liveserverClass.media.subscriber.restart(window.liveserverClass.socket)"
         )
@@ -133,6 +134,8 @@ async def test_firefox_finds_a_new_path_by_ice_restart_both_ways(school: School,
         before = await page.evaluate(_DECODED)
         await asyncio.sleep(3)
         assert await page.evaluate(_DECODED) - before > 30
+        found = await page.evaluate(UFRAGS, "subscriber"), await desk.evaluate(UFRAGS, "publisher")
+        assert all(not set(was) & set(now) for was, now in zip(ways, found, strict=True)), (ways, found)
     assert await page.evaluate("() => window.liveserverClass.media.subscriber.id") == ids
 
 

@@ -88,14 +88,26 @@ class Bench:
         await self.hold_class("a", "b")
         await self.sees("b")
         loss.begun, seen = True, {name: self.frames[name, CAMERA] for name in ("a", "b")}
+        before = await came(self.peers[-1], "video")
         await asyncio.sleep(4)
         assert loss.messages > 100
+        found = await came(self.peers[-1], "video")
+        assert found["lost"] - before["lost"] < 0.02 * (found["came"] - before["came"])
         assert self.frames["b", CAMERA] - seen["b"] > 0.9 * (self.frames["a", CAMERA] - seen["a"])
 
     async def sees(self, name: str, mid: str = CAMERA) -> None:
         """Wait for thirty more frames of a place."""
         before = self.frames[name, mid]
         await until(lambda: self.frames[name, mid] > before + 30, 20)
+
+
+async def came(peer: RTCPeerConnection, *kinds: str) -> Counter[str]:
+    """Return how many packets of these kinds of media came and how many did not."""
+    report = (await peer.getStats()).values()
+    streams = [one for one in report if one.type == "inbound-rtp" and one.kind in kinds]
+    return Counter(
+        came=sum(one.packetsReceived for one in streams), lost=sum(one.packetsLost for one in streams)
+    )
 
 
 @dataclass

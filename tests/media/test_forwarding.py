@@ -3,17 +3,16 @@
 import asyncio
 import re
 import socket
-from collections import Counter
 from pathlib import Path
 from unittest import mock
 
 import pytest
-from aiortc import RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
 
 from media.control import WorkerRefused
 from tests.builders import until
-from tests.media.peers import ROOM, Bench, bench
+from tests.media.peers import ROOM, Bench, bench, came
 
 CAMERA, MICROPHONE, STUDENT_MICROPHONE, STUDENT_CAMERA = "1", "2", "3", "6"
 
@@ -167,15 +166,6 @@ def _state(b: Bench, participant: str) -> str | None:
     return states[-1] if states else None
 
 
-async def _came(peer: RTCPeerConnection) -> Counter[str]:
-    """Return how many packets of media came and how many did not."""
-    report = (await peer.getStats()).values()
-    streams = [one for one in report if one.type == "inbound-rtp"]
-    return Counter(
-        came=sum(one.packetsReceived for one in streams), lost=sum(one.packetsLost for one in streams)
-    )
-
-
 async def test_junk_on_the_ports_harms_nobody(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         await b.attach("teacher", staff=True)
@@ -201,7 +191,7 @@ async def test_junk_on_the_ports_harms_nobody(tmp_path: Path) -> None:
             known,
             b"\x16\xfe\xfd" + bytes(90),
         ]
-        before = await _came(peer)
+        before = await came(peer, "audio", "video")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as spray:
             for _ in range(300):
                 for one in junk:
@@ -210,7 +200,7 @@ async def test_junk_on_the_ports_harms_nobody(tmp_path: Path) -> None:
                     await teacher.getSenders()[0].transport.transport._send(one)
                     await peer.getReceivers()[0].transport.transport._send(one)
                 await asyncio.sleep(0.02)
-        during = await _came(peer) - before
+        during = await came(peer, "audio", "video") - before
         assert during["came"] > 300
         assert during["lost"] / during.total() < 0.005
         for one in (b"", b"\x00", b"\x00\x00", b"\x00\x10" + bytes(16), b"\xff\xff" + bytes(50)):

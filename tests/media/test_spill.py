@@ -13,7 +13,7 @@ from media.control import WorkerRefused
 from media.draft import NONE
 from media.formats import H264, VP8
 from media.mirror import Mirror
-from media.pipe import Feed, Inlet, Outlet, _message, _packets
+from media.pipe import Feed, Inlet, Outlet, Pipe, _message, _packets
 from media.red import PAYLOAD_TYPE as RED
 from media.rtp import LONGEST, send_time
 from media.slot import Slot, stage
@@ -92,6 +92,23 @@ async def test_what_a_pipe_loses_is_asked_for_again(tmp_path: Path) -> None:
     with lossy_pipes() as loss:
         async with two_workers(tmp_path) as (one, _, _):
             await one.keeps_up_over(loss)
+
+
+async def test_what_a_viewer_there_misses_is_sent_again_from_there(tmp_path: Path) -> None:
+    async with two_workers(tmp_path) as (one, two, _):
+        with patch.object(Pipe, "on_feedback", autospec=True, side_effect=Pipe.on_feedback) as asked:
+            await one.hold_class("a", "b")
+            await one.sees("b")
+            lines = one.peers[-1].getTransceivers()
+            camera: Any = next(line.receiver for line in lines if line.mid == CAMERA)
+            last = camera._RTCRtpReceiver__nack_generator.max_seq
+            (place,) = [place for place in stage() if place.mid == CAMERA]
+            mux, asked_before = two.worker.orders._wiring.mux, asked.call_count
+            assert mux.sent_again == 0
+            await camera._send_rtcp_nack(place.ssrc, [(last - n) & 0xFFFF for n in range(7, 2, -1)])
+            await until(lambda: mux.sent_again == 5, 5)
+            assert asked.call_count == asked_before, "the room's own worker is asked for nothing"
+            assert one.worker.orders._wiring.mux.sent_again == 0
 
 
 async def test_viewers_of_a_worker_that_dies_are_told_and_come_back(tmp_path: Path) -> None:
