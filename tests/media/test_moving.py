@@ -116,14 +116,6 @@ class _Peer:
         raise AssertionError
 
 
-@pytest.fixture
-def mux() -> Iterator[Mux]:
-    made = Mux("127.0.0.1", 0)
-    yield made
-    made.sender.close()
-    made._socket.close()
-
-
 def _send(mux: Mux, ssrc: bytes, times: int = 1, *, kind: int = 96) -> None:
     """Send from so many strange addresses."""
     for n in range(times):

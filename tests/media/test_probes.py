@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -127,14 +126,6 @@ async def test_a_worker_fills_them_as_it_ticks(tmp_path: Path) -> None:
         link = _Link(times=3)
         made.worker.orders._wiring.probes.begin(link)
         await until(lambda: link.left == 0, 3)
-
-
-@pytest.fixture
-def mux() -> Iterator[Mux]:
-    made = Mux("127.0.0.1", 0)
-    yield made
-    made.sender.close()
-    made._socket.close()
 
 
 @pytest.fixture
